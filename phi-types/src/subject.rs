@@ -1,0 +1,78 @@
+//! Whose record it is.
+
+use core::fmt;
+
+use crate::id::{InvalidId, checked};
+
+/// The patient whose record is touched, by the id that the application uses.
+///
+/// An id of a patient is itself PHI (45 CFR 164.514(b)(2)(i)(R)): `Debug` and `Display` never print it, and stores keep
+/// a keyed pseudonym instead.
+///
+/// ```
+/// use phi_types::SubjectId;
+///
+/// let patient = SubjectId::new("22d6efc6-2dc7")?;
+/// assert_eq!(format!("{patient} {patient:?}"), "[subject] SubjectId([subject])");
+/// assert_eq!(patient.expose(), "22d6efc6-2dc7");
+/// # Ok::<(), phi_types::InvalidId>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubjectId(String);
+
+impl SubjectId {
+    /// A subject by the application's own id.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the id is empty, over 256 bytes, or holds control characters or outer white space.
+    pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
+        checked(id.into()).map(Self)
+    }
+
+    /// The id in clear. What receives it must not print it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SubjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectId([subject])")
+    }
+}
+
+impl fmt::Display for SubjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[subject]")
+    }
+}
+
+/// Reads an id, as axum's `Path` and `Query` do. There is no `Serialize`: write `expose()` where it is meant.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for SubjectId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn malformed_ids_are_refused_without_being_repeated() {
+        let error = SubjectId::new("secret-id\u{7}").unwrap_err();
+        assert_eq!(error, InvalidId::Unclean);
+        assert!(!error.to_string().contains("secret-id"));
+        assert_eq!(SubjectId::new("  "), Err(InvalidId::Empty));
+    }
+
+    #[test]
+    fn no_format_prints_the_id() {
+        let id = SubjectId::new("MRN-00412").unwrap();
+        for text in [format!("{id}"), format!("{id:?}"), format!("{id:#?}"), format!("{:?}", Some(&id))] {
+            assert!(!text.contains("00412"), "{text}");
+        }
+    }
+}
