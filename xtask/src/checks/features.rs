@@ -1,0 +1,21 @@
+//! Every feature compiles alone: a feature that leans on another one without naming it breaks its first user.
+
+use crate::metadata::{self, Metadata};
+use crate::shell::{self, Result};
+
+/// `cargo xtask features`: each published crate without features, with its defaults, and with each feature alone.
+pub(crate) fn main() -> Result {
+    let metadata = Metadata::members_only()?;
+    for package in metadata.product() {
+        let features = package.features.iter().map(String::as_str);
+        let alone = features.filter(|feature| *feature != "default" && !metadata::is_set_apart(feature));
+        for feature in std::iter::once("").chain(alone) {
+            let mut check = shell::cargo();
+            // Clippy rather than check: it denies warnings without compiling every dependency again with other flags.
+            check.args(["clippy", "--quiet", "--locked", "-p", &package.name, "--no-default-features"]);
+            check.args(["--features", feature, "--", "-D", "warnings"]);
+            shell::run(&mut check)?;
+        }
+    }
+    Ok(())
+}

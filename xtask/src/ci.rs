@@ -1,0 +1,46 @@
+//! The jobs of continuous integration.
+
+use crate::metadata::{self, Metadata};
+use crate::shell::{self, Result};
+use crate::{checks, test};
+
+/// `cargo xtask ci`: everything that must hold before a change lands; quick answers first.
+pub(crate) fn all() -> Result {
+    fmt()?;
+    checks::rules()?;
+    checks::deps::main()?;
+    clippy()?;
+    docs()?;
+    checks::features::main()?;
+    test::main(&[])
+}
+
+/// `cargo xtask fmt`: this workspace and the two beside it.
+pub(crate) fn fmt() -> Result {
+    for manifest in MANIFESTS {
+        shell::run(shell::cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))?;
+    }
+    Ok(())
+}
+
+/// `cargo xtask clippy`: every target of the workspace with every feature.
+pub(crate) fn clippy() -> Result {
+    let features = all_features()?;
+    let mut clippy = shell::cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked"]).args(features);
+    shell::run(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// `cargo xtask docs`: the documentation as docs.rs builds it, without dependencies.
+pub(crate) fn docs() -> Result {
+    let features = all_features()?;
+    let mut doc = shell::cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).args(features).env("RUSTDOCFLAGS", "-D warnings");
+    shell::run(&mut doc)
+}
+
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/Cargo.toml", "fuzz/Cargo.toml"];
+
+fn all_features() -> Result<Vec<String>> {
+    Ok(metadata::feature_args(&Metadata::members_only()?, &|_| true))
+}

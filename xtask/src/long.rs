@@ -1,0 +1,163 @@
+//! Jobs that take longer than continuous integration may; each leaves its row in EVIDENCE.md.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::evidence;
+use crate::shell::{self, Result};
+
+/// cargo-deny reads `deny.toml`. Advisories need a database from the network and are left to whoever has one.
+pub(crate) fn deny() -> Result {
+    let command = "cargo xtask deny";
+    evidence::record("deny", command, tool("deny", "0.20.2").and_then(|()| run_deny()))
+}
+
+fn run_deny() -> Result<String> {
+    let mut deny = shell::cargo();
+    deny.args([
+        "deny",
+        "--offline",
+        "--all-features",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
+    let said = watched(&mut deny)?;
+    Ok(said.lines().last().unwrap_or_default().trim().to_owned())
+}
+
+/// `cargo xtask fuzz [target…] [--seconds N]`.
+pub(crate) fn fuzz(args: &[&str]) -> Result {
+    let mut targets = args.to_vec();
+    let seconds: u32 = shell::take_option(&mut targets, "--seconds")?.unwrap_or("60").parse()?;
+    let known = fuzz_targets()?;
+    if let Some(unknown) = targets.iter().find(|target| !known.iter().any(|name| name == *target)) {
+        return Err(format!("there is no fuzz target `{unknown}`; there are {}", known.join(", ")).into());
+    }
+    tool("fuzz", "0.13.2")?;
+    for target in known.iter().filter(|name| targets.is_empty() || targets.contains(&name.as_str())) {
+        let command = format!("cargo xtask fuzz {target} --seconds {seconds}");
+        evidence::record(&format!("fuzz {target}"), &command, run_fuzz(target, seconds))?;
+    }
+    Ok(())
+}
+
+fn run_fuzz(target: &str, seconds: u32) -> Result<String> {
+    // Through PATH: the cargo that runs this job belongs to the stable toolchain. New inputs go to a folder of their own,
+    // the checked-in corpus stays small.
+    let found = shell::target().join("fuzz-corpus").join(target);
+    fs::create_dir_all(&found)?;
+    let mut fuzz = Command::new("cargo");
+    fuzz.current_dir(shell::root()).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    fuzz.args(["+nightly", "fuzz", "run", "--fuzz-dir", "fuzz", "--features", "libfuzzer", "--target-dir"]);
+    fuzz.arg(shell::target().join("fuzz")).arg(target).arg(found).arg(format!("fuzz/corpus/{target}"));
+    fuzz.args(["--", "-print_final_stats=1", "-timeout=10", "-max_len=65536"]);
+    let said = watched(fuzz.arg(format!("-max_total_time={seconds}")))?;
+    let executions = said.lines().find_map(|line| line.trim().strip_prefix("stat::number_of_executed_units:"));
+    let executions = executions.ok_or("libFuzzer reported no executions")?.trim();
+    Ok(format!("{executions} executions in {seconds} s, no finding"))
+}
+
+/// One target for each file; the libFuzzer programs and the replay use the same names.
+fn fuzz_targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(shell::root().join("fuzz/fuzz_targets"))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The modules that read bytes from outside, where a mutant that survives is a hole in the tests of a format.
+const FORMAT_MODULES: &[(&str, &[&str])] = &[
+    ("types", &["phi-types/src/**/*.rs"]),
+    ("keys", &["phi-keys/src/**/*.rs"]),
+    ("crypto", &["phi-crypto/src/**/*.rs"]),
+    ("audit", &["phi-audit/src/**/*.rs"]),
+    ("session", &["phi-session/src/**/*.rs"]),
+    ("redact", &["phi-redact/src/**/*.rs"]),
+];
+
+/// `cargo xtask mutants [area…]`.
+pub(crate) fn mutants(areas: &[&str]) -> Result {
+    if let Some(unknown) = areas.iter().find(|area| !FORMAT_MODULES.iter().any(|(name, _)| name == *area)) {
+        return Err(format!("there is no area `{unknown}`").into());
+    }
+    tool("mutants", "27.1.0")?;
+    for (area, files) in FORMAT_MODULES.iter().filter(|(name, _)| areas.is_empty() || areas.contains(name)) {
+        evidence::record(&format!("mutants {area}"), &format!("cargo xtask mutants {area}"), run_mutants(area, files))?;
+    }
+    Ok(())
+}
+
+fn run_mutants(area: &str, files: &[&str]) -> Result<String> {
+    let mut mutants = shell::cargo();
+    mutants.args(["mutants", "--all-features", "--no-times", "--package", &format!("phi-{area}"), "--output"]);
+    mutants.arg(shell::target().join("mutants").join(area));
+    fs::create_dir_all(shell::target().join("mutants").join(area))?;
+    mutants.args(files.iter().flat_map(|file| ["--file", file]));
+    let said = watched(&mut mutants)?;
+    Ok(said.lines().last().unwrap_or_default().trim().to_owned())
+}
+
+/// `cargo xtask crash [--iterations N]`: the crash smoke of the tests, for much longer.
+pub(crate) fn crash(args: &[&str]) -> Result {
+    let mut args = args.to_vec();
+    let iterations: u32 = shell::take_option(&mut args, "--iterations")?.unwrap_or("500").parse()?;
+    if !args.is_empty() {
+        return Err("usage: cargo xtask crash [--iterations N]".into());
+    }
+    let command = format!("cargo xtask crash --iterations {iterations}");
+    evidence::record("crash", &command, run_crash(iterations))
+}
+
+fn run_crash(iterations: u32) -> Result<String> {
+    let mut test = shell::cargo();
+    test.args(["test", "-p", "phi-audit", "--all-features", "--locked", "--test", "it", "--", "crash"]);
+    let said = watched(test.env("PHI_TEST_CRASH_ITERATIONS", iterations.to_string()))?;
+    let passed = said.lines().any(|line| line.starts_with("test result: ok. ") && !line.contains("ok. 0 passed"));
+    if passed {
+        Ok(format!("{iterations} kills, nothing acknowledged was lost"))
+    } else {
+        Err("no crash test ran".into())
+    }
+}
+
+/// The FIPS backend does not exist: a job that built nothing would be evidence of nothing.
+pub(crate) fn fips() -> Result {
+    Err("there is no FIPS backend to build: phi-crypto has no `fips` feature".into())
+}
+
+/// Installs a cargo subcommand unless one is there already.
+fn tool(name: &str, version: &str) -> Result {
+    if shell::output(Command::new("cargo").args([name, "--version"])).is_ok() {
+        return Ok(());
+    }
+    let package = format!("cargo-{name}@{version}");
+    shell::run(shell::cargo().args(["install", "--locked", &package]))
+        .map_err(|error| format!("{error}; run: cargo install --locked {package}").into())
+}
+
+/// Runs a command, shows all that it says and returns it.
+fn watched(command: &mut Command) -> Result<String> {
+    use std::io::{BufRead as _, BufReader};
+
+    println!("$ {}", shell::show(command));
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().map_err(|error| format!("cannot run `{}`: {error}", shell::show(command)))?;
+    // The command holds the writing ends: without this the pipe would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut said = String::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait()?;
+    if status.success() { Ok(said) } else { Err(format!("`{}` failed ({status})", shell::show(command)).into()) }
+}

@@ -1,0 +1,129 @@
+//! The real components that tests run against: found or installed, started on a random loopback port, stopped at the end.
+
+mod emulators;
+mod http;
+mod packages;
+mod place;
+mod postgres;
+mod python;
+mod redis;
+mod softhsm;
+pub(crate) mod supervise;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::shell::Result;
+
+/// A component that `--without` can leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Postgres,
+    Redis,
+    SoftHsm,
+    Moto,
+    Ministack,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack];
+
+    /// The word on the command line, and the module name of the tests that use the part.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::SoftHsm => "softhsm",
+            Self::Moto => "moto",
+            Self::Ministack => "ministack",
+        }
+    }
+
+    /// The name that a person knows.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Redis => "Redis",
+            Self::SoftHsm => "SoftHSM2",
+            Self::Moto => "moto (AWS)",
+            Self::Ministack => "ministack (AWS)",
+        }
+    }
+
+    /// The part called `name`.
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|part| part.name() == name)
+            .ok_or_else(|| format!("there is no part `{name}`; there are {}", known()).into())
+    }
+
+    /// What has to be installed before the part can start.
+    fn missing(self) -> Vec<&'static str> {
+        match self {
+            Self::Postgres => postgres::missing(),
+            Self::Redis => redis::missing(),
+            Self::SoftHsm => softhsm::missing(),
+            Self::Moto | Self::Ministack => python::missing(),
+        }
+    }
+
+    fn start(self) -> Result<Running> {
+        match self {
+            Self::Postgres => postgres::start(),
+            Self::Redis => redis::start(),
+            Self::SoftHsm => softhsm::start(),
+            Self::Moto => emulators::moto(),
+            Self::Ministack => emulators::ministack(),
+        }
+    }
+}
+
+/// A part that has answered, and stays up until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// The version that the part itself reported.
+    pub(crate) version: String,
+    /// Where it is, for people; never with a password.
+    pub(crate) place: String,
+    /// The question that it answered before the tests began.
+    pub(crate) answered: &'static str,
+    /// What the tests find in their environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// Stops and removes the part when dropped; `None` for one that the caller brought along.
+    pub(crate) _guard: Option<supervise::Supervised>,
+}
+
+/// Installs what is missing for `parts` and starts them. Every part that cannot be had is named in one error.
+pub(crate) fn provide(parts: &BTreeSet<Part>) -> Result<Vec<(Part, Running)>> {
+    let missing: BTreeSet<&str> = parts.iter().flat_map(|part| part.missing()).collect();
+    // The attempt may fail for one package and still bring the others: what is really missing shows when the parts start.
+    let installed = packages::install(&missing);
+    if parts.iter().any(|part| matches!(part, Part::Moto | Part::Ministack)) {
+        python::environment()?;
+    }
+    let mut running = Vec::new();
+    let mut failures = Vec::new();
+    for part in parts {
+        match part.start() {
+            Ok(server) => running.push((*part, server)),
+            Err(error) => {
+                failures.push(format!("{}: {error}\n  or leave it out: --without {}", part.title(), part.name()))
+            }
+        }
+    }
+    if failures.is_empty() {
+        return Ok(running);
+    }
+    if let Err(error) = installed {
+        failures.insert(0, error.to_string());
+    }
+    Err(failures.join("\n").into())
+}
+
+/// Where a program that `packages` brings is to be found, or the command that would bring it.
+fn program(name: &str, folders: &[PathBuf], package: &str) -> Result<PathBuf> {
+    crate::shell::find(name, folders)
+        .ok_or_else(|| format!("`{name}` is not installed: {}", packages::command(&[package])).into())
+}

@@ -1,0 +1,118 @@
+//! The closing tables: what was tested, and which real components it ran against.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use super::listen::Suite;
+use super::plan::Plan;
+use crate::report;
+use crate::servers::{Part, Running};
+use crate::shell::{self, Result};
+
+/// Prints the tables and the closing lines; an error when a test failed or none ran.
+pub(super) fn print(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite], took: Duration) -> Result {
+    let sum = |field: fn(&Suite) -> usize| suites.iter().map(field).sum::<usize>();
+    let (passed, failed, ignored) = (sum(|s| s.passed), sum(|s| s.failed), sum(|s| s.ignored));
+
+    println!();
+    report::table(&["package", "passed", "failed", "ignored"], &by_package(suites));
+    println!();
+    report::table(&["component", "version", "where", "what ran against it", ""], &components(plan, servers, suites));
+    println!();
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "test result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
+         finished in {:.2}s",
+        took.as_secs_f64()
+    );
+    println!("{passed} passed, {failed} failed");
+    match (passed, failed) {
+        (_, 1..) => Err(format!("{failed} tests failed").into()),
+        (0, 0) => Err("no test ran".into()),
+        _ => Ok(()),
+    }
+}
+
+fn by_package(suites: &[Suite]) -> Vec<Vec<String>> {
+    let mut packages: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for suite in suites {
+        let [passed, failed, ignored] = packages.entry(&suite.package).or_default();
+        *passed += suite.passed;
+        *failed += suite.failed;
+        *ignored += suite.ignored;
+    }
+    let row = |(name, counts): (&str, [usize; 3])| {
+        std::iter::once(name.to_owned()).chain(counts.iter().map(usize::to_string)).collect()
+    };
+    packages.into_iter().map(row).collect()
+}
+
+fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let in_process = [("SQLite", "sqlite", sqlite_version()), ("Python", "python", python_version())];
+    for (title, word, version) in in_process {
+        let place = if word == "sqlite" { "compiled in" } else { "this machine" };
+        if let Some((ran, verdict)) = naming(suites, word) {
+            rows.push([title, &version, place, &ran, verdict].map(str::to_owned).to_vec());
+        }
+    }
+    for part in Part::ALL {
+        if let Some((_, server)) = servers.iter().find(|(started, _)| *started == part) {
+            let (ran, verdict) = naming(suites, part.name())
+                .unwrap_or_else(|| (format!("it started and answered {}; no test uses it yet", server.answered), "ok"));
+            rows.push([part.title(), &server.version, &server.place, &ran, verdict].map(str::to_owned).to_vec());
+        } else if plan.left_out.contains(&part) {
+            rows.push([part.title(), "", "", "nothing", "left out"].map(str::to_owned).to_vec());
+        }
+    }
+    rows
+}
+
+/// A test that uses a component has the component's name as a word of its path; that is what can be counted.
+fn naming(suites: &[Suite], word: &str) -> Option<(String, &'static str)> {
+    let count = |names: fn(&Suite) -> &Vec<String>| {
+        let has_word =
+            |name: &&String| name.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|part| part == word);
+        suites.iter().flat_map(names).filter(has_word).count()
+    };
+    match (count(|suite| &suite.names), count(|suite| &suite.failures)) {
+        (0, 0) => None,
+        (passed, 0) => Some((format!("{passed} tests that name `{word}`"), "ok")),
+        (passed, failed) => Some((format!("{} tests that name `{word}`, {failed} failed", passed + failed), "FAILED")),
+    }
+}
+
+fn sqlite_version() -> String {
+    let lock = fs::read_to_string(shell::root().join("Cargo.lock")).unwrap_or_default();
+    let version = lock.split("[[package]]").find_map(|package| {
+        let mut lines = package.lines().filter(|line| !line.is_empty());
+        (lines.next() == Some("name = \"libsqlite3-sys\"")).then(|| lines.next()?.split('"').nth(1)).flatten()
+    });
+    version.map_or_else(|| "unknown".to_owned(), |version| format!("libsqlite3-sys {version}"))
+}
+
+fn python_version() -> String {
+    let said = shell::output(Command::new("python3").arg("--version")).unwrap_or_default();
+    said.split_whitespace().nth(1).unwrap_or("not there").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_counted_by_whole_words_of_test_names() {
+        let names = ["store::sqlite::opens", "a_row_in_sqlite_stays", "sqlited", "src/x.rs - sqlite (line 3)"];
+        let mut suite = Suite { names: names.map(str::to_owned).to_vec(), ..Suite::default() };
+        assert_eq!(
+            naming(std::slice::from_ref(&suite), "sqlite"),
+            Some(("3 tests that name `sqlite`".to_owned(), "ok"))
+        );
+        assert_eq!(naming(std::slice::from_ref(&suite), "redis"), None);
+        suite.failures.push("redis::touch".to_owned());
+        let failed = Some(("1 tests that name `redis`, 1 failed".to_owned(), "FAILED"));
+        assert_eq!(naming(&[suite], "redis"), failed);
+    }
+}

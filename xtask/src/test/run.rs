@@ -1,0 +1,90 @@
+//! Cargo, once to build and once to run, so that each result can be given to the package it belongs to.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::listen::{Listener, Suite};
+use crate::shell::{self, Result};
+
+/// What cargo is asked for.
+pub(super) struct Selection {
+    /// Packages and features.
+    pub(super) args: Vec<String>,
+    /// Only the tests whose names begin like one of these; empty for all.
+    pub(super) filter: Vec<String>,
+}
+
+/// Package names by the file name of their test binary.
+pub(super) type Binaries = BTreeMap<String, String>;
+
+/// Compiles the tests.
+pub(super) fn build(selection: &Selection) -> Result<Binaries> {
+    let mut command = cargo_test(selection);
+    command.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    println!("$ {}", shell::show(&command));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("the tests do not compile".into());
+    }
+    let messages = String::from_utf8(output.stdout)?;
+    Ok(messages.lines().filter_map(binary).collect())
+}
+
+/// Runs what [`build`] compiled, and the documentation's examples; prints everything as cargo does.
+pub(super) fn test(selection: &Selection, binaries: &Binaries, environment: &[(&str, &str)]) -> Result<Vec<Suite>> {
+    let mut command = cargo_test(selection);
+    command.arg("--no-fail-fast").envs(environment.iter().copied());
+    if !selection.filter.is_empty() {
+        command.arg("--").args(&selection.filter);
+    }
+    println!("$ {}", shell::show(&command));
+    // One pipe for both: cargo names a binary on one of them, the binary reports on the other.
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The command holds the writing ends: without this the pipe would never end.
+    drop(command);
+
+    let mut listener = Listener::new(binaries);
+    let mut out = std::io::stdout().lock();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        out.write_all(&line)?;
+        out.write_all(b"\n")?;
+        listener.line(&String::from_utf8_lossy(&line));
+    }
+    Ok(listener.finish(child.wait()?.success()))
+}
+
+fn cargo_test(selection: &Selection) -> Command {
+    let mut command = shell::cargo();
+    // One folder for all: a dependency that both workspaces share is compiled once.
+    command.arg("test").args(&selection.args).arg("--target-dir").arg(shell::target());
+    command.env("CARGO_TERM_COLOR", "never");
+    command
+}
+
+fn binary(message: &str) -> Option<(String, String)> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_test = message.pointer("/profile/test").and_then(Value::as_bool)?;
+    let executable = Path::new(message.get("executable")?.as_str()?).file_name()?.to_str()?.to_owned();
+    let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?.file_name()?.to_str()?.to_owned();
+    is_test.then_some((executable, folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::binary;
+
+    #[test]
+    fn a_test_binary_belongs_to_the_folder_of_its_manifest() {
+        let message = r#"{"reason":"compiler-artifact","manifest_path":"/x/phi-keys/Cargo.toml","profile":{"test":true},
+            "executable":"/x/target/debug/deps/it-0a1b"}"#;
+        assert_eq!(binary(message), Some(("it-0a1b".to_owned(), "phi-keys".to_owned())));
+        assert_eq!(binary(&message.replace("true", "false")), None, "a program is no test");
+    }
+}
