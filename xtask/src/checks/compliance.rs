@@ -8,7 +8,10 @@ use crate::shell::{self, Result};
 const DOCUMENT: &str = "COMPLIANCE.md";
 
 pub(super) fn findings() -> Result<Vec<String>> {
-    let text = fs::read_to_string(shell::root().join(DOCUMENT)).map_err(|error| format!("{DOCUMENT}: {error}"))?;
+    let text = match fs::read_to_string(shell::root().join(DOCUMENT)) {
+        Ok(text) => text,
+        Err(error) => return Ok(vec![format!("{DOCUMENT}: {error}")]),
+    };
     let named = named_tests(&text);
     let mut findings = Vec::new();
     if named.is_empty() {

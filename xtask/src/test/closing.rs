@@ -18,8 +18,11 @@ pub(super) fn print(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite], 
 
     println!();
     report::table(&["package", "passed", "failed", "ignored"], &by_package(suites));
-    println!();
-    report::table(&["component", "version", "where", "what ran against it", ""], &components(plan, servers, suites));
+    let components = components(plan, servers, suites);
+    if !components.is_empty() {
+        println!();
+        report::table(&["component", "version", "where", "what ran against it", "result"], &components);
+    }
     println!();
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(

@@ -1,0 +1,24 @@
+//! What the fuzzers do with one input. Each target is a plain function, so that `tests/replay.rs` runs the corpora on a
+//! stable toolchain and a crash can be debugged without a fuzzer.
+//!
+//! A target panics when a property does not hold; refusing an input is always fine.
+
+#![forbid(unsafe_code)]
+
+mod types;
+
+/// A target: a name, which begins with the area it belongs to, and what to do with one input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target. A program in `fuzz_targets/` and a folder in `corpus/` have the same name.
+pub const TARGETS: &[Target] = &[("types_timestamp", types::timestamp)];
+
+/// Runs the target called `name` on one input.
+///
+/// # Panics
+///
+/// When there is no such target, or when the input breaks a property.
+pub fn run(name: &str, input: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of that name");
+    target(input);
+}
