@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Sessions that end by themselves: automatic logoff, absolute lifetime, revocation that stays (45 CFR 164.312(a)(2)).
+mod auth;
+mod error;
+mod id;
+mod memory;
+mod policy;
+mod record;
+mod session;
+mod sessions;
+pub mod state;
+mod store;
+mod token;
+
+pub use auth::{Aal, AuthEvent, Method};
+pub use error::{Denied, SessionError};
+pub use id::PublicId;
+pub use memory::MemorySessionStore;
+pub use policy::{InvalidPolicy, Policy};
+pub use record::{EndReason, Row, Stamp, Stored, Tombstone};
+pub use session::{Session, SessionInfo, StepUp};
+pub use sessions::{Change, Issued, Login, Missing, Sessions, SessionsBuilder};
+pub use store::{Rotated, Selector, SessionStore, StoreError, StoreFuture, Swept, Touched};
+pub use token::{InvalidTokenKey, RandomError, Token, TokenHash, TokenKey};
