@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Keys for envelope encryption: where they live, how they are wrapped, leased, rotated and destroyed.
+
+pub mod derive;
+mod error;
+pub mod f1;
+mod id;
+mod keys;
+mod kms;
+mod random;
+mod scope;
+mod signer;
+mod store;
+pub mod tlv;
+
+pub use error::{Error, Expired};
+pub use id::{Fingerprint, FullId, KeyId};
+pub use keys::{DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
+pub use kms::{
+    Binding, Carrier, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped,
+    WrappedError,
+};
+pub use random::NoRandomness;
+pub use scope::{KeyUse, Scope};
+pub use signer::{Ed25519Signer, SignError, Signer, Signing};
+pub use store::{Inserted, KeyRow, KeyState, KeyStore, MemoryKeyStore, RowKind, Slot, StoreError, StoreFuture};

@@ -1,0 +1,149 @@
+//! Key derivation: HKDF-Expand-SHA-256 (RFC 5869, section 2.3) under length-prefixed labels.
+//!
+//! Every key below a KEK is a uniformly random 256-bit value and is used only as an HKDF pseudo-random key; what
+//! encrypts or authenticates is always derived from it under a [`Label`] of its own. The extract step is left out
+//! because the input is already uniform.
+//!
+//! ```
+//! use phi_keys::derive::{self, Label};
+//!
+//! const PAGE: Label = Label::new("example/v1/page");
+//! let first = derive::expand(&[7; 32], PAGE, b"1");
+//! let second = derive::expand(&[7; 32], PAGE, b"2");
+//! assert_ne!(*first, *second);
+//! ```
+
+use core::fmt;
+
+use ring::hmac;
+use zeroize::Zeroizing;
+
+use crate::id::FullId;
+
+/// Bytes of every key and of every derived value.
+pub const KEY_LEN: usize = 32;
+
+/// What a derived key is for. `SPEC.md` holds the table of all labels.
+///
+/// The label enters the derivation behind a byte that holds its length, so no label with its info can read as another
+/// label with another info.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Label(&'static str, u8);
+
+impl Label {
+    /// The short name of a key.
+    pub const KID: Self = Self::new("phi/v1/kid");
+    /// The message key of a wrapped key (format F1).
+    pub const WRAP: Self = Self::new("phi/v1/wrap");
+    /// The key that wraps a domain key, out of the carrier that a KMS holds wrapped.
+    pub const CARRIER: Self = Self::new("phi/v1/carrier");
+    /// The key that authenticates key rows and tombstones, out of the store root key.
+    pub const ROW_MAC: Self = Self::new("phi/v1/row-mac");
+    /// The key that turns scopes into pseudonyms, out of the store root key.
+    pub const PSEUDONYM: Self = Self::new("phi/v1/pseudonym");
+    /// The message key of a sealed field (format F1), out of a data key.
+    pub const FIELD: Self = Self::new("phi/v1/field");
+    /// The key of a blind index, out of the index domain key.
+    pub const BLIND_INDEX: Self = Self::new("phi/v1/bidx");
+    /// The seed of an Ed25519 signing key, out of the audit domain key.
+    pub const ED25519: Self = Self::new("phi/v1/ed25519");
+    /// The key under which session tokens are stored, out of the session domain key.
+    pub const SESSION: Self = Self::new("phi/v1/session");
+
+    /// A label of 1 to 255 bytes. Write it as a constant, so that a wrong length does not compile.
+    ///
+    /// # Panics
+    /// When the text is empty or longer than 255 bytes; in a constant that is a compile error.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Self {
+        assert!(!text.is_empty() && text.len() <= 255, "a label has 1 to 255 bytes");
+        #[expect(clippy::cast_possible_truncation, reason = "the line above bounds the length")]
+        Self(text, text.len() as u8)
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Label({})", self.0)
+    }
+}
+
+/// `HKDF-Expand-SHA-256(key, u8 len(label) ‖ label ‖ info, 32)`.
+///
+/// Thirty-two bytes are the first block of the expansion, so this is one HMAC and cannot fail.
+#[must_use]
+pub fn expand(key: &[u8; KEY_LEN], label: Label, info: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+    expand_raw(key, &[&[label.1], label.0.as_bytes(), info])
+}
+
+/// The committing id of a key: `HKDF-Expand-SHA-256(key, "phi/v1/kid", 32)`.
+#[must_use]
+pub fn full_id(key: &[u8; KEY_LEN]) -> FullId {
+    FullId::from_bytes(*expand(key, Label::KID, &[]))
+}
+
+/// The first block of HKDF-Expand: `HMAC(key, info ‖ 0x01)`.
+fn expand_raw(key: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; KEY_LEN]> {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    info.iter().for_each(|part| context.update(part));
+    context.update(&[1]);
+    let tag = context.sign();
+    let mut out = Zeroizing::new([0; KEY_LEN]);
+    // Both are 32 bytes: the tag of SHA-256 and the output.
+    out.copy_from_slice(tag.as_ref());
+    out
+}
+
+/// `HMAC-SHA-256(key, message)`.
+pub(crate) fn mac(key: &[u8; KEY_LEN], message: &[u8]) -> [u8; KEY_LEN] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+    let mut out = [0; KEY_LEN];
+    out.copy_from_slice(tag.as_ref());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// RFC 5869 appendix A, test cases 1 to 3: PRK, info and the first 32 bytes of OKM.
+    #[test]
+    fn the_expansion_is_that_of_rfc_5869() {
+        let long = (0xb0..=0xff).collect::<Vec<u8>>();
+        for (prk, info, okm) in [
+            (
+                "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5",
+                unhex("f0f1f2f3f4f5f6f7f8f9"),
+                "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf",
+            ),
+            (
+                "06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244",
+                long,
+                "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c",
+            ),
+            (
+                "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04",
+                Vec::new(),
+                "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d",
+            ),
+        ] {
+            assert_eq!(expand_raw(&unhex(prk), &[&info]).to_vec(), unhex(okm));
+        }
+    }
+
+    #[test]
+    fn a_label_never_reads_as_a_longer_one() {
+        let (short, long) = (Label::new("a"), Label::new("ab"));
+        assert_ne!(*expand(&[1; 32], short, b"bc"), *expand(&[1; 32], long, b"c"));
+    }
+}

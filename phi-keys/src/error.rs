@@ -1,0 +1,151 @@
+//! Why a key could not be had.
+
+use core::fmt;
+use std::error::Error as StdError;
+
+use crate::f1::SealError;
+use crate::kms::{KmsError, WrappedError};
+use crate::random::NoRandomness;
+use crate::store::{KeyState, RowKind, StoreError};
+use crate::tlv::TlvError;
+
+/// Why a key could not be had. Nothing in it names a subject or a secret.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The KMS.
+    Kms(KmsError),
+    /// The key store.
+    Store(StoreError),
+    /// No KMS was given that holds one of the KEKs under which the domain key is wrapped.
+    NoKek,
+    /// The subject was shredded: its keys are gone and it never gets another.
+    Shredded,
+    /// The subject is being shredded by a transaction of this process that has not ended.
+    ShredUnderWay,
+    /// No key has this kid.
+    UnknownKey,
+    /// The key of this kid belongs to another tenant, use or scope.
+    WrongScope,
+    /// The key exists, but its state does not allow this.
+    State(KeyState),
+    /// A row of the key store does not carry the MAC of the store root key: forged, or altered by hand.
+    RowRejected(RowKind),
+    /// The wrapped key of a row does not open, or is not the key that the row names.
+    KeyRejected(RowKind),
+    /// The store's root key is not the pinned one.
+    RootMismatch,
+    /// A root key is pinned, but the store has none.
+    RootMissing,
+    /// The store has a root key, but its fingerprint is pinned nowhere.
+    RootNotPinned,
+    /// The store is older than it must be.
+    RolledBack {
+        /// The generation of the store.
+        found: u64,
+        /// The generation that the builder was told to expect.
+        expected: u64,
+    },
+    /// Other writers got in between again and again.
+    Contended,
+    /// The builder was given something that cannot work.
+    Config(&'static str),
+    /// The operating system.
+    Random(NoRandomness),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kms(_) => f.write_str("the key could not be unwrapped or wrapped by its KMS"),
+            Self::Store(_) => f.write_str("the key store failed"),
+            Self::NoKek => f.write_str("the key is wrapped under KEKs of which none was given: add the KMS or keyring that made this store"),
+            Self::Shredded => f.write_str("the subject was shredded, so its data cannot be sealed or opened any more"),
+            Self::ShredUnderWay => f.write_str("the subject is being shredded by a transaction that has not ended"),
+            Self::UnknownKey => f.write_str("no key has this kid: is the value from another key store?"),
+            Self::WrongScope => f.write_str("the key of this kid belongs to another tenant, key use or subject"),
+            Self::State(state) => write!(f, "the key is {state} and cannot be used for this"),
+            Self::RowRejected(kind) => write!(
+                f,
+                "a {kind} is not authentic: it was forged or altered outside this crate; restore the key tables and look for who wrote it"
+            ),
+            Self::KeyRejected(kind) => write!(f, "the wrapped key of a {kind} does not open to the key that the row names"),
+            Self::RootMismatch => f.write_str(
+                "the root key of the key store is not the pinned one: this keyring or fingerprint belongs to another store, or the store was replaced",
+            ),
+            Self::RootMissing => f.write_str(
+                "the key store is empty although a root key is pinned: restore the database, or start with a new keyring",
+            ),
+            Self::RootNotPinned => f.write_str(
+                "the root key of the key store is pinned nowhere: give the builder the fingerprint that was noted when the store was made",
+            ),
+            Self::RolledBack { found, expected } => write!(
+                f,
+                "the key store is at generation {found}, but {expected} was seen: an older copy was restored, replay the shreds since then"
+            ),
+            Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
+            Self::Config(mend) => f.write_str(mend),
+            Self::Random(_) => f.write_str("no randomness for a new key"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Kms(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Random(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<KmsError> for Error {
+    fn from(error: KmsError) -> Self {
+        Self::Kms(error)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<NoRandomness> for Error {
+    fn from(error: NoRandomness) -> Self {
+        Self::Random(error)
+    }
+}
+
+impl From<TlvError> for Error {
+    fn from(_: TlvError) -> Self {
+        Self::Config("a tenant name or a wrapped key is 4 GiB or longer")
+    }
+}
+
+impl From<WrappedError> for Error {
+    fn from(_: WrappedError) -> Self {
+        Self::KeyRejected(RowKind::Domain)
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(_: SealError) -> Self {
+        Self::Config("a wrapped key is longer than a sealed value can be")
+    }
+}
+
+/// The lease on a key has ended, or the key was shredded: ask [`Keys`](crate::Keys) for it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Expired;
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the lease on the key has ended: ask the key manager for it again")
+    }
+}
+
+impl StdError for Expired {}

@@ -1,0 +1,134 @@
+//! What a key manager is made of.
+
+use core::fmt;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::sync::Arc;
+
+use phi_types::{Clock, SystemClock};
+
+use super::data::Data;
+use super::domain::Domains;
+use super::handle::Gate;
+use super::{Inner, Keys, root};
+use crate::error::Error;
+use crate::id::Fingerprint;
+use crate::kms::Kms;
+use crate::store::KeyStore;
+
+const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(10_000 - 1);
+
+/// Puts a [`Keys`] together; made by [`Keys::builder`].
+#[must_use]
+pub struct KeysBuilder {
+    store: Arc<dyn KeyStore>,
+    keks: Vec<Arc<dyn Kms>>,
+    tenant: String,
+    clock: Arc<dyn Clock>,
+    lease: Duration,
+    capacity: NonZeroUsize,
+    fingerprint: Option<Fingerprint>,
+    generation: u64,
+}
+
+impl KeysBuilder {
+    pub(super) fn new(store: Arc<dyn KeyStore>) -> Self {
+        Self {
+            store,
+            keks: Vec::new(),
+            tenant: "default".into(),
+            clock: Arc::new(SystemClock::new()),
+            lease: DEFAULT_LEASE,
+            capacity: DEFAULT_CAPACITY,
+            fingerprint: None,
+            generation: 0,
+        }
+    }
+
+    /// Adds a KEK. At least one is needed. Domain keys are wrapped under all of them and unwrapped with any that answers,
+    /// so they are as confidential as the weakest.
+    pub fn kek(mut self, kms: impl Kms) -> Self {
+        self.keks.push(Arc::new(kms));
+        self
+    }
+
+    /// The tenant whose keys these are, 1 to 256 bytes, `default` unless given. Not PHI: it is stored in clear.
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = tenant.into();
+        self
+    }
+
+    /// Where time comes from; the operating system unless given.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a key may be used before the store is asked again, 1 ms to 1 h, 60 s unless given. A shred by another
+    /// process ends access here within this time.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How many data keys are held in memory, 10,000 unless given.
+    pub fn cache_entries(mut self, capacity: NonZeroUsize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// The fingerprint that the store's root key must have. Needed when no KEK pins it, except for an empty store, whose
+    /// [`Keys::fingerprint`] is then to be noted.
+    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        self.fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// Refuses a store whose generation is lower: the caller has seen this one and keeps it outside the store.
+    pub fn at_least_generation(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
+    /// Opens the store, making its root key when it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without a KEK or with a value out of bounds; [`Error::RootMismatch`], [`Error::RootMissing`] or
+    /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
+    /// be; other [`Error`]s when KMS or store fail.
+    pub async fn build(self) -> Result<Keys, Error> {
+        let Self { store, keks, tenant, clock, lease, capacity, fingerprint, generation } = self;
+        if keks.is_empty() {
+            return Err(Error::Config("no KEK was given: add a keyring or a KMS with `kek`"));
+        }
+        if keks.iter().enumerate().any(|(at, kek)| keks.iter().take(at).any(|other| other.kek_id() == kek.kek_id())) {
+            return Err(Error::Config("two KEKs have the same id: give each keyring or KMS once"));
+        }
+        if tenant.is_empty() || tenant.len() > 256 || tenant.chars().any(char::is_control) {
+            return Err(Error::Config("a tenant name has 1 to 256 bytes and no control characters"));
+        }
+        if !(Duration::from_millis(1)..=LONGEST_LEASE).contains(&lease) {
+            return Err(Error::Config("a lease lasts 1 ms to 1 h"));
+        }
+        let (root, found) = Box::pin(root::open(&*store, &keks, fingerprint, clock.now())).await?;
+        if found < generation {
+            return Err(Error::RolledBack { found, expected: generation });
+        }
+        let domains = Domains::new(Gate::new(Arc::clone(&clock), lease));
+        let data = Data::new(Gate::new(clock, lease), capacity);
+        Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data })))
+    }
+}
+
+impl fmt::Debug for KeysBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeysBuilder")
+            .field("store", &self.store)
+            .field("keks", &self.keks)
+            .field("tenant", &self.tenant)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}

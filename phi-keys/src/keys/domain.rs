@@ -1,0 +1,116 @@
+//! Domain keys: a handful for each tenant, each unwrapped by a KMS once per process.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::flight::Flights;
+use super::handle::{Cell, Gate, Handle};
+use super::{ATTEMPTS, Inner, Keys, envelope, root};
+use crate::error::Error;
+use crate::id::FullId;
+use crate::random;
+use crate::scope::KeyUse;
+use crate::store::{Inserted, KeyRow, KeyState, RowKind, Slot};
+
+pub(super) struct Domains {
+    gate: Arc<Gate>,
+    held: RwLock<Vec<Held>>,
+    flights: Flights<KeyUse, Result<(), Error>>,
+}
+
+/// A domain key in memory, with the MAC of the row that it came from.
+struct Held {
+    key_use: KeyUse,
+    is_active: bool,
+    row_mac: [u8; 32],
+    cell: Arc<Cell>,
+}
+
+impl Domains {
+    pub(super) fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, held: RwLock::default(), flights: Flights::new() }
+    }
+
+    fn find(&self, key_use: KeyUse, want: Option<FullId>) -> Option<Handle> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |entry: &&Held| {
+            entry.key_use == key_use
+                && want.map_or(entry.is_active, |id| entry.cell.full_id == id)
+                && entry.cell.in_time()
+        };
+        held.iter()
+            .find(wanted)
+            .map(|entry| Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
+    }
+
+    /// The key of an unchanged row, whose lease may have ended: it needs no KMS to be leased again.
+    fn unchanged(&self, row: &KeyRow) -> Option<Arc<Cell>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|entry| entry.row_mac == row.mac).map(|entry| Arc::clone(&entry.cell))
+    }
+
+    /// Takes the place of everything held for this use.
+    fn hold(&self, key_use: KeyUse, fresh: Vec<Held>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|entry| entry.key_use != key_use);
+        held.extend(fresh);
+    }
+}
+
+impl Keys {
+    /// The domain key of a full id, or the active one.
+    pub(super) async fn domain(&self, key_use: KeyUse, want: Option<FullId>) -> Result<Handle, Error> {
+        let domains = &self.0.domains;
+        // Twice when another task's flight read for another want; more when a KMS answers slower than a lease lasts.
+        for _ in 0..4 {
+            if let Some(handle) = domains.find(key_use, want) {
+                return Ok(handle);
+            }
+            domains.flights.run(key_use, Box::pin(self.refresh(key_use, want))).await?;
+        }
+        domains.find(key_use, want).ok_or(if want.is_some() { Error::UnknownKey } else { Error::Contended })
+    }
+
+    /// Reads every domain key of a use and leases those that open anything.
+    async fn refresh(&self, key_use: KeyUse, want: Option<FullId>) -> Result<(), Error> {
+        let Inner { store, keks, tenant, domains, .. } = &*self.0;
+        if domains.find(key_use, want).is_some() {
+            // Another flight landed between the look into the cache and this one.
+            return Ok(());
+        }
+        let slot = Slot::new(tenant.clone(), key_use, None);
+        for _ in 0..ATTEMPTS {
+            let lease = domains.gate.begin();
+            let rows = store.slot(&slot).await?;
+            rows.iter().try_for_each(|row| self.authentic(row))?;
+            let rows = rows.into_iter().filter(|row| row.kind == RowKind::Domain).collect::<Vec<_>>();
+            let active = rows.iter().rev().find(|row| row.state == KeyState::Active).map(|row| row.version);
+            let Some(active) = active else {
+                let version = rows.last().map_or(0, |row| row.version).checked_add(1).ok_or(Error::Contended)?;
+                self.create_domain(slot.clone(), version).await?;
+                continue;
+            };
+            let mut fresh = Vec::with_capacity(rows.len());
+            for row in rows.iter().filter(|row| row.state.opens()) {
+                let (key, full_id) = match (domains.unchanged(row), row.full_id) {
+                    (Some(cell), _) => (cell.key.clone(), cell.full_id),
+                    (None, Some(full_id)) => (envelope::unwrap_domain(keks, row).await?, full_id),
+                    (None, None) => return Err(Error::RowRejected(row.kind)),
+                };
+                let cell = Cell::new(key, full_id, &domains.gate, lease);
+                fresh.push(Held { key_use, is_active: row.version == active, row_mac: row.mac, cell });
+            }
+            domains.hold(key_use, fresh);
+            return Ok(());
+        }
+        Err(Error::Contended)
+    }
+
+    /// Makes a domain key unless somebody else does so first.
+    async fn create_domain(&self, slot: Slot, version: u32) -> Result<Inserted, Error> {
+        let key = random::key()?;
+        let mut row = root::new_domain_row(slot, version, &key, self.0.domains.gate.clock.now());
+        row.wrapped = envelope::wrap_domain(&self.0.keks, &row, &key).await?;
+        row.authenticate(&self.0.root.mac_key)?;
+        Ok(self.0.store.insert(&[row]).await?)
+    }
+}

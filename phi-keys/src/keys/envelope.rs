@@ -1,0 +1,133 @@
+//! How keys are wrapped: a data key under its domain key, a domain key under carriers.
+
+use std::sync::Arc;
+
+use ring::digest;
+use zeroize::Zeroizing;
+
+use crate::derive::{self, KEY_LEN, Label};
+use crate::error::Error;
+use crate::f1::{self, MessageKey, Nonce, Suite};
+use crate::kms::{Binding, Carrier, Kms, KmsError, WrapContext, Wrapped};
+use crate::store::KeyRow;
+use crate::tlv::Writer;
+
+type Key = Zeroizing<[u8; KEY_LEN]>;
+
+/// The domain of the list that enters a carrier's derivation.
+const CARRIER_DOMAIN: &str = "phi/carrier/v1";
+
+/// Wraps `key`, which `row` names, under `parent`.
+pub(super) fn wrap(parent: &[u8; KEY_LEN], row: &KeyRow, key: &[u8; KEY_LEN]) -> Result<Vec<u8>, Error> {
+    let message_key = MessageKey::derive(parent, Label::WRAP, Suite::Aes256Gcm, f1::fresh_salt()?);
+    Ok(message_key.seal(Nonce::random()?, &row.wrap_aad()?, key)?)
+}
+
+/// The reverse of [`wrap`]: opens only with the right parent, for the same row, and to the key that the row names.
+pub(super) fn unwrap(parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Result<Key, Error> {
+    let rejected = || Error::KeyRejected(row.kind);
+    let parts = f1::parse(wrapped).map_err(|_| rejected())?;
+    let message_key = MessageKey::derive(parent, Label::WRAP, parts.suite(), parts.salt());
+    // `open` compares the kid of the header with the parent's.
+    let opened = message_key.open(&parts, &row.wrap_aad()?).map_err(|_| rejected())?;
+    if opened.len() != KEY_LEN {
+        return Err(rejected());
+    }
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    key.copy_from_slice(&opened);
+    if row.full_id.is_some_and(|named| named.matches(&derive::full_id(&key))) { Ok(key) } else { Err(rejected()) }
+}
+
+/// One copy of a domain key.
+pub(super) struct DomainCopy {
+    pub(super) carrier: Wrapped,
+    /// The domain key under the key that the carrier gives.
+    pub(super) sealed: Vec<u8>,
+}
+
+/// Wraps the domain key that `row` names under every KEK, each with a carrier of its own.
+pub(super) async fn wrap_domain(keks: &[Arc<dyn Kms>], row: &KeyRow, key: &Key) -> Result<Vec<u8>, Error> {
+    let context = context(row)?;
+    let mut copies = Vec::with_capacity(keks.len());
+    for kek in keks {
+        let carrier = Carrier::generate()?;
+        let wrapped = kek.wrap_dek(&carrier, &context).await?;
+        if wrapped.kek_id() != kek.kek_id() {
+            return Err(Error::Kms(KmsError::OtherKek));
+        }
+        let parent = carrier_key(&carrier, &context, kek.kek_id(), wrapped.binding())?;
+        copies.push(DomainCopy { sealed: wrap(&parent, row, key)?, carrier: wrapped });
+    }
+    encode(&copies)
+}
+
+/// Unwraps a domain key with any of the KEKs that holds a copy and answers.
+pub(super) async fn unwrap_domain(keks: &[Arc<dyn Kms>], row: &KeyRow) -> Result<Key, Error> {
+    let context = context(row)?;
+    let mut failed = None;
+    for copy in decode(row)? {
+        let Some(kek) = keks.iter().find(|kek| kek.kek_id() == copy.carrier.kek_id()) else { continue };
+        let opened = match kek.unwrap_dek(&copy.carrier, &context).await {
+            Ok(carrier) => {
+                let parent = carrier_key(&carrier, &context, kek.kek_id(), copy.carrier.binding())?;
+                unwrap(&parent, row, &copy.sealed)
+            }
+            Err(error) => Err(Error::Kms(error)),
+        };
+        match opened {
+            Ok(key) => return Ok(key),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(failed.unwrap_or(Error::NoKek))
+}
+
+/// SHA-256 over what the key is bound to.
+fn context(row: &KeyRow) -> Result<WrapContext, Error> {
+    let digest = digest::digest(&digest::SHA256, &row.wrap_aad()?);
+    let mut out = [0; 32];
+    // SHA-256 has 32 bytes.
+    out.copy_from_slice(digest.as_ref());
+    Ok(WrapContext::from_digest(out))
+}
+
+fn carrier_key(carrier: &Carrier, context: &WrapContext, kek_id: &str, binding: Binding) -> Result<Key, Error> {
+    let mut list = Writer::new(CARRIER_DOMAIN);
+    list.field(1, context.digest())?;
+    list.field(2, kek_id.as_bytes())?;
+    list.field(3, &[binding.byte()])?;
+    Ok(derive::expand(carrier.expose(), Label::CARRIER, &list.finish()))
+}
+
+/// `u8 n ‖ n × (u32be length ‖ carrier ‖ u32be length ‖ sealed)`.
+fn encode(copies: &[DomainCopy]) -> Result<Vec<u8>, Error> {
+    let many = Error::Config("a domain key is wrapped under at most 255 KEKs");
+    let mut out = vec![u8::try_from(copies.len()).map_err(|_| many)?];
+    for copy in copies {
+        for part in [&copy.carrier.to_bytes(), &copy.sealed] {
+            // A carrier has three parts of at most 64 KiB, a sealed key 89 bytes.
+            out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(part);
+        }
+    }
+    Ok(out)
+}
+
+/// The reverse of [`encode`]. Nothing may follow.
+pub(super) fn decode(row: &KeyRow) -> Result<Vec<DomainCopy>, Error> {
+    let rejected = || Error::KeyRejected(row.kind);
+    let part = |bytes: &mut &[u8]| -> Result<Vec<u8>, Error> {
+        let (length, rest) = bytes.split_first_chunk().ok_or_else(rejected)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| rejected())?;
+        let (part, rest) = rest.split_at_checked(length).ok_or_else(rejected)?;
+        *bytes = rest;
+        Ok(part.to_vec())
+    };
+    let (&count, mut rest) = row.wrapped.split_first().ok_or_else(rejected)?;
+    let mut copies = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let carrier = Wrapped::from_bytes(&part(&mut rest)?)?;
+        copies.push(DomainCopy { carrier, sealed: part(&mut rest)? });
+    }
+    if rest.is_empty() { Ok(copies) } else { Err(rejected()) }
+}

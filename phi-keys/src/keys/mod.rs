@@ -1,0 +1,181 @@
+//! The key manager: finds, makes, caches, rewraps and shreds keys.
+
+mod builder;
+mod cache;
+mod data;
+mod domain;
+mod envelope;
+mod flight;
+mod handle;
+mod report;
+mod rewrap;
+mod root;
+mod shred;
+
+use core::fmt;
+use std::sync::Arc;
+
+use phi_types::SubjectId;
+use zeroize::Zeroizing;
+
+pub use builder::KeysBuilder;
+pub use handle::{DataKey, DomainKey};
+pub use report::{Rewrapped, Shredded};
+
+use crate::derive::Label;
+use crate::error::Error;
+use crate::id::{Fingerprint, KeyId};
+use crate::kms::Kms;
+use crate::scope::{KeyUse, Scope};
+use crate::signer::Ed25519Signer;
+use crate::store::{KeyRow, KeyStore, RowKind};
+
+/// The keys of one tenant in one key store. Cheap to clone; clones share one cache.
+///
+/// ```
+/// use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+/// use phi_types::SubjectId;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = Keys::builder(MemoryKeyStore::new())
+///     .kek(EphemeralKeyring::generate()?)
+///     .tenant("clinic")
+///     .build()
+///     .await?;
+///
+/// let patient = SubjectId::new("22d6efc6")?;
+/// let key = keys.data_key(&Scope::subject(&patient)).await?;
+/// assert_eq!(keys.data_key_by_id(key.kid(), &Scope::subject(&patient)).await?.kid(), key.kid());
+///
+/// keys.shred(&patient).await?;
+/// assert!(!key.is_live());
+/// assert!(keys.data_key(&Scope::subject(&patient)).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn KeyStore>,
+    keks: Vec<Arc<dyn Kms>>,
+    tenant: String,
+    root: root::Root,
+    domains: domain::Domains,
+    data: data::Data,
+}
+
+impl Keys {
+    /// Starts a key manager over a key store.
+    #[must_use]
+    pub fn builder(store: impl KeyStore) -> KeysBuilder {
+        KeysBuilder::new(Arc::new(store))
+    }
+
+    /// The tenant whose keys these are.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.0.tenant
+    }
+
+    /// The commitment of the store root key. Note it where the database's writers cannot reach, unless the keyring pins
+    /// it already.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.root.fingerprint
+    }
+
+    /// The active data key of a scope, for sealing. It is made when there is none; of several that make it at once, one
+    /// wins and the others get the winner's.
+    ///
+    /// # Errors
+    /// [`Error::Shredded`] after the subject was shredded; other [`Error`]s when the key cannot be had.
+    pub async fn data_key(&self, scope: &Scope) -> Result<DataKey, Error> {
+        match self.0.data.cache.active(scope) {
+            Some(handle) => Ok(DataKey(handle)),
+            None => Box::pin(self.fetch_active(scope)).await,
+        }
+    }
+
+    /// The data key of a kid, for opening what it sealed.
+    ///
+    /// # Errors
+    /// [`Error::WrongScope`] when the key belongs to another tenant, use or scope; [`Error::Shredded`] after the subject
+    /// was shredded; [`Error::UnknownKey`] when there is none; other [`Error`]s when it cannot be had.
+    pub async fn data_key_by_id(&self, kid: KeyId, scope: &Scope) -> Result<DataKey, Error> {
+        match self.0.data.cache.by_kid(kid, scope)? {
+            Some(handle) => Ok(DataKey(handle)),
+            None => Box::pin(self.fetch_by_kid(kid, scope)).await,
+        }
+    }
+
+    /// The active domain key of a use. It is made when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for [`KeyUse::Root`], which is never handed out; other [`Error`]s when the key cannot be had.
+    pub async fn domain_key(&self, key_use: KeyUse) -> Result<DomainKey, Error> {
+        if key_use == KeyUse::Root {
+            return Err(Error::Config("the root key authenticates the key store and is never handed out"));
+        }
+        self.domain(key_use, None).await.map(DomainKey)
+    }
+
+    /// The Ed25519 signing key of a name, such as `audit`: its seed is derived from the audit domain key and the name.
+    ///
+    /// # Errors
+    /// [`Error`] when the audit domain key cannot be had.
+    pub async fn signer(&self, name: &str) -> Result<Ed25519Signer, Error> {
+        let key = self.domain(KeyUse::Audit, None).await?;
+        Ok(Ed25519Signer::from_seed(&crate::derive::expand(&key.cell.key, Label::ED25519, name.as_bytes())))
+    }
+
+    /// The key under which session tokens are stored, derived from the session domain key.
+    ///
+    /// # Errors
+    /// [`Error`] when the session domain key cannot be had.
+    pub async fn session_key(&self) -> Result<Zeroizing<[u8; 32]>, Error> {
+        let key = self.domain(KeyUse::Session, None).await?;
+        Ok(crate::derive::expand(&key.cell.key, Label::SESSION, &[]))
+    }
+
+    /// Data keys in the cache.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.0.data.cache.len()
+    }
+
+    /// Refuses a row without the root key's MAC.
+    fn authentic(&self, row: &KeyRow) -> Result<(), Error> {
+        if row.is_authentic(&self.0.root.mac_key) { Ok(()) } else { Err(Error::RowRejected(row.kind)) }
+    }
+
+    /// The first tombstone among rows that were found authentic.
+    fn refuse_shredded(rows: &[KeyRow]) -> Result<(), Error> {
+        if rows.iter().any(|row| row.kind == RowKind::Tombstone) { Err(Error::Shredded) } else { Ok(()) }
+    }
+
+    /// How a key row names a scope.
+    fn pseudonym(&self, scope: &Scope) -> Result<[u8; 32], Error> {
+        self.0.root.pseudonym(&self.0.tenant, scope)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("tenant", &self.0.tenant)
+            .field("store", &self.0.store)
+            .field("keks", &self.0.keks)
+            .field("cache", &self.0.data.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Used by [`shred`] to take the subject apart from its scope.
+fn subject_scope(subject: &SubjectId) -> Scope {
+    Scope::subject(subject)
+}
+
+/// How often a lost race is run again before giving up.
+const ATTEMPTS: usize = 16;

@@ -1,0 +1,63 @@
+//! What was done to keys, for the audit log.
+
+use phi_types::{Action, Activity, Outcome, SubjectId, Timestamp};
+
+use crate::id::FullId;
+
+/// A subject was shredded. Unreadable live since then; irrecoverable only once no copy of the key tables from before is
+/// left in a backup, replica or write-ahead log.
+#[derive(Debug, Clone)]
+#[must_use = "a shred belongs into the audit log"]
+#[non_exhaustive]
+pub struct Shredded {
+    /// Whose keys are gone.
+    pub subject: SubjectId,
+    /// The keys that are gone, including those of an earlier attempt.
+    pub keys: Vec<FullId>,
+    /// The store's generation afterwards: a store of a lower generation has forgotten this shred.
+    pub generation: u64,
+    /// Whether the subject had been shredded before, so that nothing new was destroyed.
+    pub repeated: bool,
+    /// Whether the store's own files hold nothing of the deleted rows any more. When false, others were using the store:
+    /// shred again to try once more.
+    pub purged: bool,
+}
+
+impl Shredded {
+    /// The entry for the audit log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Activity {
+        let kids = self.keys.iter().map(|id| id.kid().to_string()).collect::<Vec<_>>().join(" ");
+        Activity::new("key.shred", Action::Delete, Outcome::Success, at)
+            .about(self.subject.clone())
+            .with("keys", u64::try_from(self.keys.len()).unwrap_or(u64::MAX))
+            .with("kids", kids)
+            .with("generation", self.generation)
+            .with("repeated", self.repeated)
+            .with("purged", self.purged)
+    }
+}
+
+/// Domain keys were rewrapped under the newest versions of their KEKs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a rewrap belongs into the audit log"]
+#[non_exhaustive]
+pub struct Rewrapped {
+    /// Domain keys that have new wrapped copies.
+    pub rewrapped: u64,
+    /// Domain keys that were under the newest versions already.
+    pub unchanged: u64,
+    /// The KEKs and versions under which every domain key now is, such as `local:clinic version 2`.
+    pub keks: Vec<String>,
+}
+
+impl Rewrapped {
+    /// The entry for the audit log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Activity {
+        Activity::new("key.rewrap", Action::Update, Outcome::Success, at)
+            .with("rewrapped", self.rewrapped)
+            .with("unchanged", self.unchanged)
+            .with("keks", self.keks.join(", "))
+    }
+}

@@ -1,0 +1,52 @@
+//! A KEK that this process holds itself.
+
+use zeroize::Zeroizing;
+
+use super::{Binding, Carrier, KmsError, WrapContext, Wrapped};
+use crate::derive::{self, Label};
+use crate::f1::{self, MessageKey, Nonce, Suite};
+use crate::random::{self, NoRandomness};
+
+/// One version of a local KEK. A carrier under it is a value of format F1 whose associated data is the context's digest.
+pub(crate) struct Kek {
+    pub(crate) version: u32,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl Kek {
+    pub(crate) fn generate(version: u32) -> Result<Self, NoRandomness> {
+        Ok(Self { version, key: random::key()? })
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) const fn new(version: u32, key: Zeroizing<[u8; 32]>) -> Self {
+        Self { version, key }
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) const fn key(&self) -> &Zeroizing<[u8; 32]> {
+        &self.key
+    }
+
+    pub(crate) fn wrap(&self, kek_id: &str, carrier: &Carrier, context: &WrapContext) -> Result<Wrapped, KmsError> {
+        let key = MessageKey::derive(&self.key, Label::WRAP, Suite::Aes256Gcm, f1::fresh_salt()?);
+        let blob =
+            key.seal(Nonce::random()?, context.digest(), carrier.expose().as_slice()).map_err(KmsError::failed)?;
+        Wrapped::new(kek_id, self.version.to_string(), Binding::Native, blob).map_err(KmsError::failed)
+    }
+
+    pub(crate) fn unwrap(&self, wrapped: &Wrapped, context: &WrapContext) -> Result<Carrier, KmsError> {
+        let parts = f1::parse(wrapped.blob()).map_err(|_| KmsError::Refused)?;
+        if parts.kid() != derive::full_id(&self.key).kid() || wrapped.binding() != Binding::Native {
+            return Err(KmsError::Refused);
+        }
+        let key = MessageKey::derive(&self.key, Label::WRAP, parts.suite(), parts.salt());
+        let plaintext = key.open(&parts, context.digest()).map_err(|_| KmsError::Refused)?;
+        let mut carrier = Zeroizing::new([0; 32]);
+        if plaintext.len() != carrier.len() {
+            return Err(KmsError::Refused);
+        }
+        carrier.copy_from_slice(&plaintext);
+        Ok(Carrier::from_bytes(carrier))
+    }
+}

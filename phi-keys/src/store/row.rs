@@ -1,0 +1,259 @@
+//! One row of a key store.
+
+use core::fmt;
+
+use phi_types::Timestamp;
+use subtle::ConstantTimeEq;
+
+use crate::derive;
+use crate::id::FullId;
+use crate::scope::KeyUse;
+use crate::tlv::{TlvError, Writer};
+
+/// The domain of the list that a row's MAC covers.
+const MAC_DOMAIN: &str = "phi/row/v1";
+/// The domain of the list that a wrapped key is bound to.
+const WRAP_DOMAIN: &str = "phi/wrap/v1";
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RowKind {
+    /// A domain key, wrapped under one or more KEKs; the store root key is one.
+    Domain,
+    /// A data key, wrapped under its domain key.
+    Data,
+    /// The scope was shredded and never gets a key again.
+    Tombstone,
+    /// Counts what must not be rolled back.
+    Generation,
+}
+
+impl RowKind {
+    /// Every kind, in the order of the codes.
+    pub const ALL: [Self; 4] = [Self::Domain, Self::Data, Self::Tombstone, Self::Generation];
+
+    /// The number that is stored.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Domain => 1,
+            Self::Data => 2,
+            Self::Tombstone => 3,
+            Self::Generation => 4,
+        }
+    }
+
+    /// The reverse of [`code`](Self::code).
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Whether the row holds a key, whose kid is then unique.
+    #[must_use]
+    pub const fn has_key(self) -> bool {
+        matches!(self, Self::Domain | Self::Data)
+    }
+}
+
+impl fmt::Display for RowKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Domain => "domain key row",
+            Self::Data => "data key row",
+            Self::Tombstone => "tombstone",
+            Self::Generation => "generation row",
+        })
+    }
+}
+
+/// What may be done with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Made, not yet used.
+    Pending,
+    /// Seals and opens.
+    Active,
+    /// Opens only.
+    DecryptOnly,
+    /// Does nothing; kept until nothing refers to it.
+    Retired,
+    /// Gone.
+    Destroyed,
+}
+
+impl KeyState {
+    /// Every state, in the order in which a key passes through them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Active, Self::DecryptOnly, Self::Retired, Self::Destroyed];
+
+    /// The number that is stored.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pending => 1,
+            Self::Active => 2,
+            Self::DecryptOnly => 3,
+            Self::Retired => 4,
+            Self::Destroyed => 5,
+        }
+    }
+
+    /// The reverse of [`code`](Self::code).
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Whether a key in this state opens what it sealed.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        matches!(self, Self::Active | Self::DecryptOnly)
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::DecryptOnly => "decrypt_only",
+            Self::Retired => "retired",
+            Self::Destroyed => "destroyed",
+        })
+    }
+}
+
+/// Where rows belong together: one tenant, one use, one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Slot {
+    /// The tenant; empty for the store's own rows.
+    pub tenant: String,
+    /// What the keys are for.
+    pub key_use: KeyUse,
+    /// The pseudonym of the scope, or `None` for domain keys.
+    pub scope: Option<[u8; 32]>,
+}
+
+impl Slot {
+    /// A slot.
+    #[must_use]
+    pub fn new(tenant: impl Into<String>, key_use: KeyUse, scope: Option<[u8; 32]>) -> Self {
+        Self { tenant: tenant.into(), key_use, scope }
+    }
+
+    /// Where the store root key and the generation row are.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::new("", KeyUse::Root, None)
+    }
+
+    /// The pseudonym as it is stored: empty for `None`.
+    #[must_use]
+    pub fn scope_bytes(&self) -> &[u8] {
+        self.scope.as_ref().map_or(&[], <[u8; 32]>::as_slice)
+    }
+}
+
+/// One row. All fields are stored as they are and covered by [`mac`](Self::mac); none of them is secret.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyRow {
+    /// What the row is.
+    pub kind: RowKind,
+    /// Where it belongs.
+    pub slot: Slot,
+    /// Counts the keys of a slot from 1; 0 for tombstones and the generation row.
+    pub version: u32,
+    /// The committing id of the key, for rows that hold one.
+    pub full_id: Option<FullId>,
+    /// The key that wraps this one, for data keys.
+    pub parent: Option<FullId>,
+    /// What may be done with the key.
+    pub state: KeyState,
+    /// When the row was made.
+    pub created: Timestamp,
+    /// The wrapped key; for a tombstone the full ids of the keys that were shredded, for the generation row the
+    /// generation as eight bytes, big-endian.
+    pub wrapped: Vec<u8>,
+    /// `HMAC-SHA-256` over all of the above under the store root key.
+    pub mac: [u8; 32],
+}
+
+impl KeyRow {
+    /// A row as a store reads it back. Nothing is verified here.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "one argument for each column of the store")]
+    pub const fn new(
+        kind: RowKind,
+        slot: Slot,
+        version: u32,
+        full_id: Option<FullId>,
+        parent: Option<FullId>,
+        state: KeyState,
+        created: Timestamp,
+        wrapped: Vec<u8>,
+        mac: [u8; 32],
+    ) -> Self {
+        Self { kind, slot, version, full_id, parent, state, created, wrapped, mac }
+    }
+
+    /// Whether two rows compete for one place.
+    #[must_use]
+    pub fn same_place(&self, other: &Self) -> bool {
+        (self.kind, &self.slot, self.version) == (other.kind, &other.slot, other.version)
+    }
+
+    /// What the MAC covers: every column but itself.
+    fn mac_input(&self) -> Result<Vec<u8>, TlvError> {
+        let mut list = Writer::new(MAC_DOMAIN);
+        list.field(1, &[self.kind.code()])?;
+        list.field(2, self.slot.tenant.as_bytes())?;
+        list.field(3, &[self.slot.key_use.code()])?;
+        list.field(4, self.slot.scope_bytes())?;
+        list.field(5, &self.version.to_be_bytes())?;
+        list.field(6, self.full_id.as_ref().map_or(&[], |id| id.as_bytes().as_slice()))?;
+        list.field(7, self.parent.as_ref().map_or(&[], |id| id.as_bytes().as_slice()))?;
+        list.field(8, &[self.state.code()])?;
+        list.field(9, &self.created.as_unix_micros().to_be_bytes())?;
+        list.field(10, &self.wrapped)?;
+        Ok(list.finish())
+    }
+
+    /// Sets the MAC.
+    pub(crate) fn authenticate(&mut self, mac_key: &[u8; 32]) -> Result<(), TlvError> {
+        self.mac = derive::mac(mac_key, &self.mac_input()?);
+        Ok(())
+    }
+
+    /// Whether the MAC is right.
+    pub(crate) fn is_authentic(&self, mac_key: &[u8; 32]) -> bool {
+        self.mac_input().is_ok_and(|input| derive::mac(mac_key, &input).ct_eq(&self.mac).into())
+    }
+
+    /// What the wrapped key is bound to: the row's identity, without what changes while the key stays.
+    pub(crate) fn wrap_aad(&self) -> Result<Vec<u8>, TlvError> {
+        let mut list = Writer::new(WRAP_DOMAIN);
+        list.field(1, &[self.kind.code()])?;
+        list.field(2, self.slot.tenant.as_bytes())?;
+        list.field(3, &[self.slot.key_use.code()])?;
+        if let Some(scope) = &self.slot.scope {
+            list.field(4, scope)?;
+        }
+        if let Some(full_id) = &self.full_id {
+            list.field(5, full_id.as_bytes())?;
+        }
+        list.field(6, &self.version.to_be_bytes())?;
+        Ok(list.finish())
+    }
+}
+
+impl fmt::Debug for KeyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRow({} {} v{} {}", self.kind, self.slot.key_use, self.version, self.state)?;
+        self.full_id.iter().try_for_each(|id| write!(f, " {}", id.kid()))?;
+        f.write_str(")")
+    }
+}
