@@ -64,11 +64,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     }
 }
 
-/// The command as a person would type it.
+/// The command as a person would type it, without the credentials of any URL.
 pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
-    let words = std::iter::once(program).chain(command.get_args());
-    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+    let words = std::iter::once(program).chain(command.get_args()).map(OsStr::to_string_lossy);
+    words.map(|word| without_credentials(&word)).collect::<Vec<_>>().join(" ")
+}
+
+fn without_credentials(word: &str) -> String {
+    match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://…@{host}"),
+        None => word.to_owned(),
+    }
 }
 
 /// The last `count` lines of a text.
@@ -91,4 +98,16 @@ pub(crate) fn take_option<'a>(args: &mut Vec<&'a str>, name: &str) -> Result<Opt
     let Some(at) = args.iter().position(|arg| *arg == name) else { return Ok(None) };
     args.remove(at);
     if at < args.len() { Ok(Some(args.remove(at))) } else { Err(format!("`{name}` needs a value").into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_credentials;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        assert_eq!(without_credentials("redis://u:p@ss@host:1/0"), "redis://…@host:1/0");
+        assert_eq!(without_credentials("http://127.0.0.1:1/"), "http://127.0.0.1:1/");
+        assert_eq!(without_credentials("plain"), "plain");
+    }
 }
