@@ -1,0 +1,106 @@
+//! Medians of interleaved runs, in CPU time of the measuring thread.
+//!
+//! The machine is shared and small: wall-clock time would measure the neighbours, and one contender after the other would
+//! measure whatever changed in between. So the contenders take turns, in an order that rotates, and each turn is long
+//! enough for the clock.
+
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+
+/// How long to measure.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    /// What a person calls it.
+    pub(crate) name: &'static str,
+    rounds: usize,
+    turn: Duration,
+}
+
+impl Effort {
+    /// Seconds: good for a look, and for finding out whether a bar is missed by far.
+    pub(crate) const fn quick() -> Self {
+        Self { name: "quick", rounds: 31, turn: Duration::from_millis(2) }
+    }
+
+    /// Minutes: for numbers that are published.
+    pub(crate) const fn full() -> Self {
+        Self { name: "full", rounds: 201, turn: Duration::from_millis(5) }
+    }
+}
+
+/// One system at one workload.
+pub(crate) struct Contender<'a> {
+    pub(crate) system: &'static str,
+    pub(crate) version: String,
+    /// What the system does for its time, and what it does not.
+    pub(crate) notes: &'static str,
+    /// How many items one call handles; times are for one item.
+    items: u32,
+    call: Box<dyn FnMut(u32) + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// `once` does the work once and hands back something that depends on it, so that no compiler can leave it out.
+    pub(crate) fn new<T>(
+        system: &'static str,
+        version: String,
+        notes: &'static str,
+        mut once: impl FnMut() -> T + 'a,
+    ) -> Self {
+        let call = Box::new(move |times| {
+            for _ in 0..times {
+                std::hint::black_box(once());
+            }
+        });
+        Self { system, version, notes, items: 1, call }
+    }
+
+    /// A call that handles a batch.
+    pub(crate) fn items(mut self, items: u32) -> Self {
+        self.items = items;
+        self
+    }
+
+    fn turn(&mut self, calls: u32) -> Duration {
+        let begin = ThreadTime::now();
+        (self.call)(calls);
+        begin.elapsed()
+    }
+
+    /// Enough calls for one turn, found by doubling; this warms every cache too.
+    fn calibrate(&mut self, turn: Duration) -> u32 {
+        let mut calls = 1;
+        while self.turn(calls) < turn && calls < 1 << 30 {
+            calls *= 2;
+        }
+        calls
+    }
+}
+
+/// CPU nanoseconds for one item.
+#[derive(Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) median: f64,
+    pub(crate) p99: f64,
+}
+
+/// Measures the contenders against each other, in the order given.
+pub(crate) fn interleaved(contenders: &mut [Contender<'_>], effort: Effort) -> Vec<Timing> {
+    let calls: Vec<u32> = contenders.iter_mut().map(|contender| contender.calibrate(effort.turn)).collect();
+    let mut samples = vec![Vec::with_capacity(effort.rounds); contenders.len()];
+    for round in 0..effort.rounds {
+        for place in 0..contenders.len() {
+            let at = (round + place) % contenders.len();
+            let time = contenders[at].turn(calls[at]);
+            samples[at].push(time.as_nanos() as f64 / f64::from(calls[at]) / f64::from(contenders[at].items));
+        }
+    }
+    samples.into_iter().map(timing).collect()
+}
+
+fn timing(mut samples: Vec<f64>) -> Timing {
+    samples.sort_by(f64::total_cmp);
+    let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
+    Timing { median: at(0.5), p99: at(0.99) }
+}
