@@ -10,6 +10,8 @@ mod sessions;
 pub mod state;
 mod store;
 mod token;
+#[cfg(feature = "tower")]
+mod web;
 
 pub use auth::{Aal, AuthEvent, Method};
 pub use error::{Denied, SessionError};
@@ -21,3 +23,9 @@ pub use session::{Session, SessionInfo, StepUp};
 pub use sessions::{Change, Issued, Login, Missing, Sessions, SessionsBuilder};
 pub use store::{Rotated, Selector, SessionStore, StoreError, StoreFuture, Swept, Touched};
 pub use token::{InvalidTokenKey, RandomError, Token, TokenHash, TokenKey};
+#[cfg(feature = "axum")]
+pub use web::SessionRejection;
+#[cfg(feature = "tower")]
+pub use web::{
+    COOKIE_NAME, GuardedBody, InvalidOrigin, SessionEnded, SessionFuture, SessionHandle, SessionLayer, SessionService,
+};
