@@ -1,1 +1,70 @@
-//! Placeholder.
+//! Application-layer envelope encryption: seals single fields of records under keys of their patient, bound to their
+//! place, and finds them again by blind index.
+//!
+//! ```
+//! use phi_crypto::{Context, Opener, Sealed, Sealer};
+//! use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+//! use phi_types::SubjectId;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).tenant("clinic").build().await?;
+//! let (sealer, opener) = (Sealer::builder(keys.clone()).build(), Opener::builder(keys).build());
+//!
+//! let patient = SubjectId::new("7431")?;
+//! let place = Context::new("Patient", "name").record_id(&patient);
+//! let stored: Sealed<String> = sealer.for_scope(&Scope::subject(&patient)).await?.seal("Ada Lovelace", &place)?;
+//!
+//! let name = opener.for_scope(&Scope::subject(&patient)).await?.open(&stored, &place)?;
+//! assert_eq!(name.expose(), "Ada Lovelace");
+//! assert_eq!(format!("{name}"), "[PHI]");
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Context`]: where a value belongs. It opens nowhere else.
+//! - [`Sealer`] and [`Opener`]: asynchronous until the keys are there, synchronous and without locks that wait afterwards.
+//! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
+//! - [`BlindIndex`]: equality search over sealed fields.
+//! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
+//!
+//! The formats are those of `SPEC.md`: 57 bytes more than the plaintext, and frozen.
+//!
+//! # Features
+//! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
+//! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
+//!
+//! # How it fails
+//! Closed. When a key cannot be had, nothing is sealed or opened. What the cipher refuses is [`OpenError::Refused`], which
+//! does not say why; everything else says what to mend: a column that holds a plaintext, a key of another patient, a lease
+//! that has ended. No error holds a value, an identifier or a key.
+//!
+//! # Security
+//! - A sealed value is confidential and bound to tenant, record type, field, subject and whatever else its [`Context`]
+//!   names. It is not bound to time: bind the row version against the return of an older value.
+//! - Nonces are 96 bits from the operating system for every message, so a forked process repeats none, and a cloned virtual
+//!   machine none as far as its getrandom is reseeded (VMGenID, Linux 5.18 and later). Bounds are in `SPEC.md` section 6.
+//! - A stored value shows its length, and which values share a patient's key and an epoch of a writing process.
+//! - Message keys live as long as the lease of their data key. The cipher backend does not wipe its key schedules;
+//!   plaintext buffers of this crate are wiped on the opening side.
+//! - A blind index shows equality; read [its statement](BlindIndex#what-an-index-gives-away) before you declare one.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod aad;
+mod cache;
+mod context;
+mod handles;
+mod index;
+mod open;
+mod plaintext;
+mod seal;
+mod sealed;
+
+pub use context::{Context, ContextError, RecordId};
+pub use index::{BlindIndex, IndexError, IndexSpec, Tag, Transform};
+pub use open::{OpenError, OpenObserver, Opened, Opener, OpenerBuilder, ScopedOpener};
+pub use phi_keys::f1::{FormatError, Suite};
+pub use plaintext::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
+#[cfg(feature = "serde")]
+pub use plaintext::{Json, JsonRef};
+pub use seal::{ScopedSealer, SealError, Sealer, SealerBuilder};
+pub use sealed::Sealed;

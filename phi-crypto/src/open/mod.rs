@@ -1,0 +1,122 @@
+//! Opening.
+//!
+//! ```no_run
+//! # async fn example(keys: phi_keys::Keys, stored: phi_crypto::Sealed<String>) -> Result<(), Box<dyn std::error::Error>> {
+//! use phi_crypto::{Context, Opener};
+//! use phi_types::{Phi, SubjectId};
+//!
+//! let opener = Opener::builder(keys).build();
+//! let patient = SubjectId::new("7431")?;
+//!
+//! // Asks the key store, and the KMS when the domain key is cold.
+//! let opener = opener.for_scope(&(&patient).into()).await?;
+//! // From here on nothing waits.
+//! let name: Phi<String> = opener.open(&stored, &Context::new("Patient", "name").record_id(&patient))?;
+//! # Ok(()) }
+//! ```
+
+mod error;
+mod observer;
+mod salts;
+mod scoped;
+
+use core::fmt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use phi_keys::{DataKey, KeyId, Keys, Scope};
+
+use self::salts::Salts;
+use crate::handles::Handles;
+
+pub use error::OpenError;
+pub use observer::{OpenObserver, Opened};
+pub use scoped::ScopedOpener;
+
+/// Makes openers for patients and groups. Cheap to clone; an application has one.
+#[derive(Clone)]
+pub struct Opener(Arc<Shared>);
+
+struct Shared {
+    keys: Keys,
+    observer: Option<Arc<dyn OpenObserver>>,
+    salts: Handles<Salts>,
+}
+
+impl Opener {
+    /// Starts with the keys; everything else has a default.
+    #[must_use]
+    pub fn builder(keys: Keys) -> OpenerBuilder {
+        OpenerBuilder { keys, observer: None }
+    }
+
+    /// An opener that holds every key of the scope that may still open, valid while their leases are.
+    ///
+    /// Reads the key store once. A scope without keys gives an opener that opens nothing.
+    ///
+    /// # Errors
+    /// [`phi_keys::Error`] when the keys cannot be had: the store or the KMS does not answer, or the subject was shredded.
+    pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedOpener, phi_keys::Error> {
+        let opener = ScopedOpener::empty(Arc::clone(&self.0), scope.clone());
+        opener.hold(self.0.keys.data_keys(scope).await?);
+        Ok(opener)
+    }
+
+    /// An opener that holds the keys of these values, as [`Sealed::kid`](crate::Sealed::kid) names them, valid while their
+    /// leases are. Answered from memory when the keys are warm.
+    ///
+    /// # Errors
+    /// [`phi_keys::Error`] when a key does not exist, belongs to another tenant, use or scope, or cannot be had.
+    pub async fn for_kids(
+        &self,
+        scope: &Scope,
+        kids: impl IntoIterator<Item = KeyId> + Send,
+    ) -> Result<ScopedOpener, phi_keys::Error> {
+        let opener = ScopedOpener::empty(Arc::clone(&self.0), scope.clone());
+        opener.hold(load(&self.0.keys, scope, kids.into_iter().collect()).await?);
+        Ok(opener)
+    }
+}
+
+/// Each key once.
+async fn load(keys: &Keys, scope: &Scope, kids: BTreeSet<KeyId>) -> Result<Vec<DataKey>, phi_keys::Error> {
+    let mut loaded = Vec::with_capacity(kids.len());
+    for kid in kids {
+        loaded.push(keys.data_key_by_kid(kid, scope).await?);
+    }
+    Ok(loaded)
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").field("observed", &self.0.observer.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`Opener`].
+#[must_use]
+pub struct OpenerBuilder {
+    keys: Keys,
+    observer: Option<Arc<dyn OpenObserver>>,
+}
+
+impl OpenerBuilder {
+    /// Tells somebody of every value that is opened; see [`OpenObserver`].
+    pub fn observer(mut self, observer: impl OpenObserver) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The opener.
+    #[must_use]
+    pub fn build(self) -> Opener {
+        let Self { keys, observer } = self;
+        Opener(Arc::new(Shared { keys, observer, salts: Handles::new() }))
+    }
+}
+
+impl fmt::Debug for OpenerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenerBuilder").field("observed", &self.observer.is_some()).finish_non_exhaustive()
+    }
+}

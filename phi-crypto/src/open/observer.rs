@@ -1,0 +1,73 @@
+//! Who is told that something was opened.
+
+use core::fmt;
+
+use phi_types::SubjectId;
+
+/// Is told of every value that was opened, so that an audit layer can refuse a request in which PHI was opened and no
+/// access was recorded.
+///
+/// It is called on the thread that opens, before the value is handed out, and must not block. A closure will do:
+///
+/// ```
+/// use core::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Arc;
+/// use phi_crypto::{OpenObserver, Opened};
+///
+/// let count = Arc::new(AtomicU64::new(0));
+/// let counter = Arc::clone(&count);
+/// let observer = move |_: &Opened<'_>| {
+///     counter.fetch_add(1, Ordering::Relaxed);
+/// };
+/// # fn takes(_: impl OpenObserver) {}
+/// # takes(observer);
+/// ```
+pub trait OpenObserver: Send + Sync + 'static {
+    /// A value was opened and is about to be handed out.
+    fn opened(&self, what: &Opened<'_>);
+
+    /// A value was refused by the cipher: it was altered, moved from its place, or sealed under another context.
+    fn refused(&self, what: &Opened<'_>) {
+        let _ = what;
+    }
+}
+
+impl<F: Fn(&Opened<'_>) + Send + Sync + 'static> OpenObserver for F {
+    fn opened(&self, what: &Opened<'_>) {
+        self(what);
+    }
+}
+
+/// What was opened, as its context says.
+#[derive(Clone, Copy)]
+pub struct Opened<'a> {
+    pub(super) record_type: &'static str,
+    pub(super) field: &'static str,
+    pub(super) subject: Option<&'a SubjectId>,
+}
+
+impl<'a> Opened<'a> {
+    /// The record type that the context names.
+    #[must_use]
+    pub const fn record_type(&self) -> &'static str {
+        self.record_type
+    }
+
+    /// The field that the context names.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The subject that is bound, if one is.
+    #[must_use]
+    pub const fn subject(&self) -> Option<&'a SubjectId> {
+        self.subject
+    }
+}
+
+impl fmt::Debug for Opened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({}.{})", self.record_type, self.field)
+    }
+}

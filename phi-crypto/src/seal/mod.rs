@@ -1,0 +1,104 @@
+//! Sealing.
+//!
+//! ```no_run
+//! # async fn example(keys: phi_keys::Keys) -> Result<(), Box<dyn std::error::Error>> {
+//! use phi_crypto::{Context, Sealed, Sealer};
+//! use phi_types::SubjectId;
+//!
+//! let sealer = Sealer::builder(keys).build();
+//! let patient = SubjectId::new("7431")?;
+//!
+//! // Asks the key store, and the KMS when the domain key is cold.
+//! let sealer = sealer.for_scope(&(&patient).into()).await?;
+//! // From here on nothing waits.
+//! let name: Sealed<String> = sealer.seal("Ada Lovelace", &Context::new("Patient", "name").record_id(&patient))?;
+//! # Ok(()) }
+//! ```
+
+mod epoch;
+mod error;
+mod scoped;
+
+use core::fmt;
+use std::sync::Arc;
+
+use phi_keys::f1::Suite;
+use phi_keys::{Keys, Scope};
+use phi_types::{Clock, SystemClock};
+
+use self::epoch::{EpochCell, LIMITS, Limits};
+use self::scoped::Inner;
+use crate::handles::Handles;
+
+pub use error::SealError;
+pub use scoped::ScopedSealer;
+
+/// Makes sealers for patients and groups. Cheap to clone; an application has one.
+#[derive(Clone)]
+pub struct Sealer(Arc<Shared>);
+
+struct Shared {
+    keys: Keys,
+    suite: Suite,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    epochs: Handles<EpochCell>,
+}
+
+impl Sealer {
+    /// Starts with the keys; everything else has a default.
+    #[must_use]
+    pub fn builder(keys: Keys) -> SealerBuilder {
+        SealerBuilder { keys, suite: Suite::Aes256Gcm, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.
+    ///
+    /// # Errors
+    /// [`phi_keys::Error`] when the key cannot be had: the store or the KMS does not answer, or the subject was shredded.
+    pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedSealer, phi_keys::Error> {
+        let data = self.0.keys.data_key(scope).await?;
+        let epochs = self.0.epochs.derived(&data);
+        let subject = match scope {
+            Scope::Subject(subject) => Some(subject.clone()),
+            _ => None,
+        };
+        Ok(ScopedSealer(Arc::new(Inner { shared: Arc::clone(&self.0), data, subject, epochs })))
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealer({:?})", self.0.suite)
+    }
+}
+
+/// Settings of a [`Sealer`].
+#[derive(Debug)]
+#[must_use]
+pub struct SealerBuilder {
+    keys: Keys,
+    suite: Suite,
+    clock: Arc<dyn Clock>,
+}
+
+impl SealerBuilder {
+    /// The cipher of new values, AES-256-GCM unless set. Values of every suite are opened whatever is set here.
+    pub const fn suite(mut self, suite: Suite) -> Self {
+        self.suite = suite;
+        self
+    }
+
+    /// The clock by which epochs end. The leases of keys go by the clock of the keys.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The sealer.
+    #[must_use]
+    pub fn build(self) -> Sealer {
+        let Self { keys, suite, clock } = self;
+        Sealer(Arc::new(Shared { keys, suite, clock, limits: LIMITS, epochs: Handles::new() }))
+    }
+}
