@@ -25,7 +25,6 @@ impl AadBuf {
     pub(crate) const fn new() -> Self {
         Self { stack: [0; ON_STACK], used: 0, heap: Vec::new() }
     }
-
 }
 
 impl Sink for AadBuf {

@@ -54,13 +54,10 @@ mod tests {
             cache.insert(key, key);
         }
         cache.insert(2, 20);
-        assert_eq!((0..5).map(|key| cache.get(&key).copied()).collect::<Vec<_>>(), [
-            None,
-            None,
-            Some(20),
-            Some(3),
-            Some(4)
-        ]);
+        assert_eq!(
+            (0..5).map(|key| cache.get(&key).copied()).collect::<Vec<_>>(),
+            [None, None, Some(20), Some(3), Some(4)]
+        );
     }
 
     #[test]

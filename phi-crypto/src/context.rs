@@ -349,12 +349,12 @@ impl fmt::Display for ContextError {
             }
             Self::TooMany => f.write_str("the context has more than 255 elements; bind fewer pairs"),
             Self::TooLong => f.write_str("an element of the context exceeds 2^32 - 1 bytes; bind a digest of it"),
-            Self::OtherTenant => {
-                f.write_str("the context names another tenant than the keys serve; leave it out or use that tenant's keys")
-            }
-            Self::OtherSubject => {
-                f.write_str("the context names another subject than the scope; obtain a sealer or opener for that subject")
-            }
+            Self::OtherTenant => f.write_str(
+                "the context names another tenant than the keys serve; leave it out or use that tenant's keys",
+            ),
+            Self::OtherSubject => f.write_str(
+                "the context names another subject than the scope; obtain a sealer or opener for that subject",
+            ),
         }
     }
 }

@@ -67,7 +67,8 @@ impl IndexSpec {
     /// [`IndexError`] when the tenant's index key cannot be had.
     pub async fn open(self, keys: &Keys) -> Result<BlindIndex, IndexError> {
         let domain = keys.domain_key(KeyUse::Index).await?;
-        let key = domain.derive(Label::BLIND_INDEX, &self.key_info(keys.tenant())?).map_err(|_| IndexError::LeaseEnded)?;
+        let key =
+            domain.derive(Label::BLIND_INDEX, &self.key_info(keys.tenant())?).map_err(|_| IndexError::LeaseEnded)?;
         Ok(BlindIndex { tagger: Tagger::new(self, &key), domain })
     }
 

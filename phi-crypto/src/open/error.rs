@@ -34,7 +34,9 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotSealed(_) => f.write_str("there is no sealed value in this place; look for an unsealed write to it"),
+            Self::NotSealed(_) => {
+                f.write_str("there is no sealed value in this place; look for an unsealed write to it")
+            }
             Self::Context(_) => f.write_str("the context of the value cannot be bound"),
             Self::UnknownKey { kid } => write!(
                 f,

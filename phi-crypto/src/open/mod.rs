@@ -82,7 +82,7 @@ impl Opener {
 async fn load(keys: &Keys, scope: &Scope, kids: BTreeSet<KeyId>) -> Result<Vec<DataKey>, phi_keys::Error> {
     let mut loaded = Vec::with_capacity(kids.len());
     for kid in kids {
-        loaded.push(keys.data_key_by_kid(kid, scope).await?);
+        loaded.push(keys.data_key_by_id(kid, scope).await?);
     }
     Ok(loaded)
 }

@@ -27,7 +27,9 @@ impl fmt::Display for SealError {
             Self::Encode(_) => f.write_str("the value cannot be encoded"),
             Self::TooLarge => f.write_str("the value exceeds 64 MiB; store it as a file and seal its reference"),
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the sealer for this scope again"),
-            Self::NoRandomness => f.write_str("the operating system gave no random bytes; check the sandbox's getrandom"),
+            Self::NoRandomness => {
+                f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
+            }
         }
     }
 }

@@ -31,11 +31,7 @@ impl ScopedSealer {
     /// # Errors
     /// [`SealError`] when the context cannot be bound, the value has no encoding or exceeds 64 MiB, the lease of the key
     /// has ended, or the operating system gives no random bytes.
-    pub fn seal<V: Sealable + ?Sized>(
-        &self,
-        value: &V,
-        context: &Context<'_>,
-    ) -> Result<Sealed<V::Opens>, SealError> {
+    pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
         let mut out = Vec::with_capacity(plaintext.len().saturating_add(f1::OVERHEAD));
         self.seal_into(&plaintext, context, &mut out)?;

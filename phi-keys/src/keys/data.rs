@@ -88,6 +88,31 @@ impl Keys {
         Err(Error::Contended)
     }
 
+    /// Every data key of a scope that may still open, oldest first; none is made. Reads the store each time.
+    ///
+    /// # Errors
+    /// [`Error::Shredded`] after the subject was shredded; other [`Error`]s when a key cannot be had.
+    pub async fn data_keys(&self, scope: &Scope) -> Result<Vec<DataKey>, Error> {
+        let slot = self.data_slot(scope)?;
+        'again: for _ in 0..ATTEMPTS {
+            let (lease, rows) = self.read_slot(scope, &slot).await?;
+            let mut keys = Vec::with_capacity(rows.len());
+            for row in rows.iter().filter(|row| row.kind == RowKind::Data && row.state.opens()) {
+                let kid = row.full_id.ok_or(Error::RowRejected(row.kind))?.kid();
+                let handle = match self.0.data.cache.by_kid(kid, scope)? {
+                    Some(handle) => handle,
+                    None => match self.unwrap_data(scope, row, lease).await? {
+                        Kept::Yes(handle) => handle,
+                        Kept::Stale => continue 'again,
+                    },
+                };
+                keys.push(DataKey(handle));
+            }
+            return Ok(keys);
+        }
+        Err(Error::Contended)
+    }
+
     pub(super) fn data_slot(&self, scope: &Scope) -> Result<Slot, Error> {
         Ok(Slot::new(self.0.tenant.clone(), KeyUse::Data, Some(self.pseudonym(scope)?)))
     }
