@@ -5,13 +5,26 @@
 
 #![forbid(unsafe_code)]
 
+mod input;
+mod keys;
+mod session;
 mod types;
 
 /// A target: a name, which begins with the area it belongs to, and what to do with one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A program in `fuzz_targets/` and a folder in `corpus/` have the same name.
-pub const TARGETS: &[Target] = &[("types_timestamp", types::timestamp)];
+pub const TARGETS: &[Target] = &[
+    ("keys_f1_open", keys::f1_open),
+    ("keys_f1_seal", keys::f1_seal),
+    ("keys_f1_text", keys::f1_text),
+    ("keys_rows", keys::tampered_row),
+    ("keys_tlv", keys::tlv_write),
+    ("keys_wrapped", keys::wrapped),
+    ("session_auth_events", session::auth_events),
+    ("session_token", session::token),
+    ("types_timestamp", types::timestamp),
+];
 
 /// Runs the target called `name` on one input.
 ///

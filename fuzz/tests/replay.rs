@@ -17,6 +17,14 @@ macro_rules! replay {
 }
 
 replay! {
+    keys_f1_open
+    keys_f1_seal
+    keys_f1_text
+    keys_rows
+    keys_tlv
+    keys_wrapped
+    session_auth_events
+    session_token
     types_timestamp
 }
 

@@ -28,7 +28,11 @@ pub(crate) fn clippy() -> Result {
     let features = all_features()?;
     let mut clippy = shell::cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--locked"]).args(features);
-    shell::run(clippy.args(["--", "-D", "warnings"]))
+    shell::run(clippy.args(["--", "-D", "warnings"]))?;
+    // The benchmarks are left to `cargo xtask bench`: what they are compared with takes longer to compile than all of this.
+    let mut clippy = shell::cargo();
+    clippy.args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--all-targets", "--locked", "--target-dir"]);
+    shell::run(clippy.arg(shell::target()).args(["--", "-D", "warnings"]))
 }
 
 /// `cargo xtask docs`: the documentation as docs.rs builds it, without dependencies.

@@ -1,0 +1,89 @@
+//! phi-keys: sealed values, lists of fields, wrapped keys, and stores that were tampered with.
+
+mod rows;
+
+use phi_keys::derive::{self, Label};
+use phi_keys::f1::{self, MessageKey, Nonce, Suite};
+use phi_keys::{Wrapped, tlv};
+
+pub(crate) use rows::tampered_row;
+
+use crate::input::Input;
+
+const KEY: [u8; 32] = [7; 32];
+const AAD: &[u8] = b"context";
+
+/// Bytes as a sealed value. Whatever opens is exactly what sealing that plaintext under that header gives.
+pub(crate) fn f1_open(input: &[u8]) {
+    let Ok(parts) = f1::parse(input) else { return };
+    assert_eq!(input.len(), f1::OVERHEAD + parts.plaintext_len());
+    let key = MessageKey::derive(&KEY, Label::FIELD, parts.suite(), parts.salt());
+    let Ok(plaintext) = key.open(&parts, AAD) else { return };
+    let nonce = input[f1::HEADER_LEN - 12..f1::HEADER_LEN].try_into().expect("12 bytes");
+    let again = key.seal(Nonce::dangerous_from_bytes(nonce), AAD, &plaintext).expect("as short as before");
+    assert_eq!(again, input);
+}
+
+/// A value sealed with everything of the fuzzer's choosing opens, and does not after any one change.
+pub(crate) fn f1_seal(input: &[u8]) {
+    let mut input = Input::new(input);
+    let suite = if input.byte().is_multiple_of(2) { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 };
+    let (key, salt, nonce) = (input.array(), input.array(), Nonce::dangerous_from_bytes(input.array()));
+    let (at, change) = (u16::from_be_bytes(input.array()), input.byte());
+    let aad = input.short();
+    let plaintext = input.rest();
+    let message_key = MessageKey::derive(&key, Label::FIELD, suite, salt);
+    let mut sealed = message_key.seal(nonce, aad, plaintext).expect("a short plaintext");
+    let parts = f1::parse(&sealed).expect("what was sealed");
+    assert_eq!((parts.suite(), parts.kid(), parts.salt()), (suite, derive::full_id(&key).kid(), salt));
+    assert_eq!(message_key.open(&parts, aad).expect("what was sealed").as_slice(), plaintext);
+
+    let at = usize::from(at) % sealed.len();
+    sealed[at] ^= change.max(1);
+    if let Ok(parts) = f1::parse(&sealed) {
+        // The opener of such a header, as any reader would derive it.
+        let other = MessageKey::derive(&key, Label::FIELD, parts.suite(), parts.salt());
+        assert!(other.open(&parts, aad).is_err(), "byte {at}");
+        assert!(message_key.open(&parts, aad).is_err(), "byte {at}");
+    }
+}
+
+/// Text as a sealed value: one value has one text.
+pub(crate) fn f1_text(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(bytes) = f1::from_text(text) {
+        assert_eq!(f1::to_text(&bytes), text);
+    }
+}
+
+/// A list of fields reads back as what was written, by the description of the format alone: no two lists share bytes.
+pub(crate) fn tlv_write(input: &[u8]) {
+    let mut input = Input::new(input);
+    let mut written = Vec::new();
+    let mut list = tlv::Writer::new("t");
+    while !input.is_empty() {
+        let (tag, value) = (input.byte(), input.short());
+        if list.field(tag, value).is_ok() {
+            written.push((tag, value));
+        }
+    }
+    let bytes = list.finish();
+    let mut rest = bytes.strip_prefix(b"t").expect("the domain");
+    let count = rest[0];
+    rest = &rest[1..];
+    let mut read = Vec::new();
+    for _ in 0..count {
+        let length = u32::from_be_bytes(rest[1..5].try_into().expect("four bytes")) as usize;
+        read.push((rest[0], &rest[5..5 + length]));
+        rest = &rest[5 + length..];
+    }
+    assert!(rest.is_empty());
+    assert_eq!(read, written);
+}
+
+/// Bytes as a wrapped carrier: what is read is written as the same bytes.
+pub(crate) fn wrapped(input: &[u8]) {
+    if let Ok(wrapped) = Wrapped::from_bytes(input) {
+        assert_eq!(wrapped.to_bytes(), input);
+    }
+}
