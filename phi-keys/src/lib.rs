@@ -14,6 +14,8 @@ pub mod tlv;
 
 pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
+#[cfg(feature = "sqlite")]
+pub use keys::PendingShred;
 pub use keys::{DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
 pub use kms::{
     Binding, Carrier, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped,
@@ -22,4 +24,6 @@ pub use kms::{
 pub use random::NoRandomness;
 pub use scope::{KeyUse, Scope};
 pub use signer::{Ed25519Signer, SignError, Signer, Signing};
+#[cfg(feature = "sqlite")]
+pub use store::SqliteKeyStore;
 pub use store::{Inserted, KeyRow, KeyState, KeyStore, MemoryKeyStore, RowKind, Slot, StoreError, StoreFuture};

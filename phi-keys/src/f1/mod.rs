@@ -171,6 +171,7 @@ impl MessageKey {
     /// A message key that was derived already: `HKDF-Expand-SHA-256(key, label ‖ key_info(suite, salt))`, where `kid`
     /// names that key.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the one `expect` cannot fail")]
     pub fn from_derived(message_key: &[u8; KEY_LEN], kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
         let algorithm = match suite {
             Suite::Aes256Gcm => &AES_256_GCM,

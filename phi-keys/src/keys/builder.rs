@@ -112,6 +112,7 @@ impl KeysBuilder {
         if !(Duration::from_millis(1)..=LONGEST_LEASE).contains(&lease) {
             return Err(Error::Config("a lease lasts 1 ms to 1 h"));
         }
+        store.prepare().await?;
         let (root, found) = Box::pin(root::open(&*store, &keks, fingerprint, clock.now())).await?;
         if found < generation {
             return Err(Error::RolledBack { found, expected: generation });

@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 pub use builder::KeysBuilder;
 pub use handle::{DataKey, DomainKey};
 pub use report::{Rewrapped, Shredded};
+#[cfg(feature = "sqlite")]
+pub use shred::PendingShred;
 
 use crate::derive::Label;
 use crate::error::Error;
@@ -68,7 +70,6 @@ struct Inner {
 
 impl Keys {
     /// Starts a key manager over a key store.
-    #[must_use]
     pub fn builder(store: impl KeyStore) -> KeysBuilder {
         KeysBuilder::new(Arc::new(store))
     }

@@ -63,6 +63,63 @@ impl Keys {
         Err(Error::Contended)
     }
 
+    /// Destroys every key of a subject within a transaction of the caller, who clears what else names the subject, such as
+    /// blind-index columns, in the same transaction and then commits it. Until the returned value is dropped, this
+    /// process gives nobody a key of the subject.
+    ///
+    /// The connection must be to the database of this key manager's store. When the transaction is rolled back, nothing
+    /// was shredded.
+    ///
+    /// ```
+    /// use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
+    /// use phi_types::SubjectId;
+    /// use sqlx::SqlitePool;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/clinic.db?mode=rwc", folder.path().display());
+    /// # let pool = SqlitePool::connect(&url).await?;
+    /// # sqlx::query("CREATE TABLE patient (ssn_index BLOB)").execute(&pool).await?;
+    /// let keys = Keys::builder(SqliteKeyStore::new(pool.clone())).kek(EphemeralKeyring::generate()?).build().await?;
+    /// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    /// sqlx::query("UPDATE patient SET ssn_index = NULL").execute(&mut *transaction).await?;
+    /// let pending = keys.shred_in(&mut transaction, &SubjectId::new("22d6efc6")?).await?;
+    /// transaction.commit().await?;
+    /// let report = pending.committed().await?;
+    /// # let _ = report;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails, or the connection is to another database.
+    #[cfg(feature = "sqlite")]
+    pub async fn shred_in(
+        &self,
+        connection: &mut sqlx::SqliteConnection,
+        subject: &SubjectId,
+    ) -> Result<PendingShred, Error> {
+        use sqlx::Connection as _;
+
+        use crate::store::{StoreError, sql};
+
+        let scope = super::subject_scope(subject);
+        let slot = self.data_slot(&scope)?;
+        let block = Block::new(self, scope);
+        sql::prepare_write(connection).await?;
+        // A savepoint within the caller's transaction, so that all three writes happen or none.
+        let mut savepoint = connection.begin().await.map_err(StoreError::from)?;
+        let rows = sql::slot(&mut savepoint, &slot).await?;
+        let root = sql::slot(&mut savepoint, &Slot::root()).await?;
+        let plan = self.plan(&slot, &rows, &root)?;
+        if !sql::shred(&mut savepoint, &plan.tombstone, &plan.generation, &plan.next_generation).await? {
+            return Err(Error::Contended);
+        }
+        savepoint.commit().await.map_err(StoreError::from)?;
+        Ok(PendingShred { block, plan, subject: subject.clone() })
+    }
+
     /// What to write, given the rows of the subject and of the root slot.
     fn plan(&self, slot: &Slot, rows: &[KeyRow], root: &[KeyRow]) -> Result<Plan, Error> {
         let now = self.0.data.gate.clock.now();
@@ -91,6 +148,36 @@ impl Keys {
             number,
             repeated: earlier.is_some(),
         })
+    }
+}
+
+/// A shred whose transaction has not ended. Dropping it, too, lets readers go to the store again, which then holds
+/// whatever the transaction left there.
+#[cfg(feature = "sqlite")]
+#[must_use = "call `committed` after the transaction is committed"]
+pub struct PendingShred {
+    block: Block,
+    plan: Plan,
+    subject: SubjectId,
+}
+
+#[cfg(feature = "sqlite")]
+impl PendingShred {
+    /// To be called when the transaction is committed: empties the store's write-ahead log and reports.
+    ///
+    /// # Errors
+    /// [`Error`] when the log cannot be emptied. The keys are gone nevertheless; shred again for the rest.
+    pub async fn committed(self) -> Result<Shredded, Error> {
+        let Self { block, plan, subject } = self;
+        let purged = block.keys.0.store.purge().await?;
+        Ok(plan.report(&subject, purged))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl core::fmt::Debug for PendingShred {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("PendingShred")
     }
 }
 

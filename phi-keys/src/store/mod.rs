@@ -16,6 +16,8 @@
 
 mod memory;
 mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use core::fmt;
 use core::future::Future;
@@ -25,6 +27,10 @@ use std::sync::Arc;
 
 pub use memory::MemoryKeyStore;
 pub use row::{KeyRow, KeyState, RowKind, Slot};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteKeyStore;
+#[cfg(feature = "sqlite")]
+pub(crate) use sqlite::sql;
 
 use crate::id::KeyId;
 
@@ -35,6 +41,13 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// Two rows are never equal in (kind, tenant, key use, scope, version), and no two keys have the same kid.
 pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
+    /// Makes what the store needs, such as its tables, and refuses a store of a newer version. Called once, before
+    /// anything else.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn prepare(&self) -> StoreFuture<'_, ()>;
+
     /// Inserts all rows or none, durably.
     ///
     /// # Errors
@@ -88,6 +101,10 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
 }
 
 impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        (**self).prepare()
+    }
+
     fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted> {
         (**self).insert(rows)
     }
@@ -153,6 +170,8 @@ pub enum StoreError {
     Malformed(&'static str),
     /// Deleted bytes would stay in the database file.
     NoSecureDelete,
+    /// What is written could be lost when the power fails.
+    NotDurable,
 }
 
 impl StoreError {
@@ -177,6 +196,9 @@ impl fmt::Display for StoreError {
             Self::NoSecureDelete => {
                 f.write_str("SQLite refuses `PRAGMA secure_delete = ON`, so a shredded key would stay in the file")
             }
+            Self::NotDurable => f.write_str(
+                "the database may lose what it reported as written: connect with `PRAGMA synchronous = FULL`",
+            ),
         }
     }
 }

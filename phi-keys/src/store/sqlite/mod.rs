@@ -1,0 +1,121 @@
+//! The key store on SQLite, in a database that the application may share.
+
+pub(crate) mod sql;
+
+use core::fmt;
+
+use sqlx::{Connection, Sqlite, SqlitePool, pool::PoolConnection};
+
+use super::{Inserted, KeyRow, KeyStore, Slot, StoreError, StoreFuture};
+use crate::id::KeyId;
+
+/// Keeps key rows in the tables `phi_keys_row` and `phi_keys_schema` of a SQLite database.
+///
+/// Writing connections are switched to `PRAGMA secure_delete = ON`, so that a deleted row's bytes are overwritten, and must
+/// have `PRAGMA synchronous = FULL`, which is SQLite's default. In WAL mode the deleted bytes also stay in the log until it
+/// is emptied; shredding tries that and reports whether it worked. Copies of the file made before are out of reach.
+///
+/// ```
+/// use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
+/// use sqlx::SqlitePool;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/clinic.db?mode=rwc", folder.path().display());
+/// let pool = SqlitePool::connect(&url).await?;
+/// let keys = Keys::builder(SqliteKeyStore::new(pool)).kek(EphemeralKeyring::generate()?).build().await?;
+/// # let _ = keys.fingerprint();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteKeyStore(SqlitePool);
+
+impl SqliteKeyStore {
+    /// A key store in the database of this pool. Nothing is read or written yet.
+    #[must_use]
+    pub const fn new(pool: SqlitePool) -> Self {
+        Self(pool)
+    }
+
+    /// Makes the tables where they are missing. [`KeysBuilder::build`](crate::KeysBuilder::build) does it as well.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] for the tables of a later version; other [`StoreError`]s when the database fails.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self.writer().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sql::prepare(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn writer(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let mut connection = self.0.acquire().await?;
+        sql::prepare_write(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+// A transaction that is dropped on the way out is rolled back.
+impl KeyStore for SqliteKeyStore {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.migrate())
+    }
+
+    fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted> {
+        Box::pin(async move {
+            let mut connection = self.writer().await?;
+            // Takes the write lock at once: a transaction that reads first could not be upgraded beside another writer.
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let inserted = sql::insert(&mut transaction, rows).await?;
+            if inserted == Inserted::Done {
+                transaction.commit().await?;
+            }
+            Ok(inserted)
+        })
+    }
+
+    fn replace<'a>(&'a self, current: &'a KeyRow, next: &'a KeyRow) -> StoreFuture<'a, bool> {
+        Box::pin(async move { sql::replace(&mut *self.writer().await?, current, next).await })
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move { sql::slot(&mut *self.0.acquire().await?, slot).await })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        Box::pin(async move { sql::by_kid(&mut *self.0.acquire().await?, kid).await })
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        Box::pin(async move { sql::domain_rows(&mut *self.0.acquire().await?).await })
+    }
+
+    fn shred<'a>(
+        &'a self,
+        tombstone: &'a KeyRow,
+        generation: &'a KeyRow,
+        next_generation: &'a KeyRow,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut connection = self.writer().await?;
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let done = sql::shred(&mut transaction, tombstone, generation, next_generation).await?;
+            if done {
+                transaction.commit().await?;
+            }
+            Ok(done)
+        })
+    }
+
+    fn purge(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async move { sql::purge(&mut *self.0.acquire().await?).await })
+    }
+}
+
+impl fmt::Debug for SqliteKeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteKeyStore")
+    }
+}
