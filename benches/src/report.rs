@@ -85,10 +85,10 @@ impl Report {
         row.unwrap_or_else(|| panic!("{system} was not measured at {workload}")).value
     }
 
-    /// Holds a ratio of this run to a bar.
-    pub(crate) fn bar(&mut self, workload: &str, metric: &str, value: f64, better: Better, bar: f64) {
+    /// Holds a value of this run, which should be low, to a bar.
+    pub(crate) fn bar(&mut self, workload: &str, metric: &str, value: f64, unit: &'static str, bar: f64) {
         let version = crate::version(self.ours);
-        let row = Row::new(workload, self.ours, &version, metric, value, "×", better);
+        let row = Row::new(workload, self.ours, &version, metric, value, unit, Better::Lower);
         self.rows.push(Row { bar: Some(bar), ..row });
     }
 

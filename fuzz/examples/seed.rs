@@ -18,8 +18,23 @@ fn seed(target: &str, name: &str, bytes: &[u8]) {
 }
 
 fn main() {
+    crypto();
     keys();
     session();
+}
+
+fn crypto() {
+    let key = MessageKey::derive(&[7; 32], Label::FIELD, Suite::Aes256Gcm, [3; 12]);
+    let sealed = key.seal(Nonce::dangerous_from_bytes([5; 12]), b"context", b"1980-02-29").expect("short");
+    seed("crypto_open", "of-another-key", &sealed);
+    seed("crypto_open", "text-of-another-key", f1::to_text(&sealed).as_bytes());
+    seed("crypto_open", "plaintext", b"412-65-3388");
+    seed("crypto_open", "longer", &[0, 0, 0, 0, 65]);
+    seed("crypto_open", "cut", &[0, 60, 0, 1, 65, 66]);
+    seed("crypto_open", "changed", &[0, 30, 1, 2, 65, 66]);
+    seed("crypto_context", "same", b"\x03\x06clinic\x011\x03\x06clinic\x011");
+    seed("crypto_context", "moved-boundary", b"\x40\x02ab\x01c\x40\x01a\x02bc");
+    seed("crypto_context", "absent-and-empty", b"\x01\x00\x00");
 }
 
 fn keys() {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod crypto;
 mod input;
 mod keys;
 mod session;
@@ -15,6 +16,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A program in `fuzz_targets/` and a folder in `corpus/` have the same name.
 pub const TARGETS: &[Target] = &[
+    ("crypto_context", crypto::context),
+    ("crypto_open", crypto::open),
     ("keys_f1_open", keys::f1_open),
     ("keys_f1_seal", keys::f1_seal),
     ("keys_f1_text", keys::f1_text),

@@ -17,6 +17,8 @@ macro_rules! replay {
 }
 
 replay! {
+    crypto_context
+    crypto_open
     keys_f1_open
     keys_f1_seal
     keys_f1_text

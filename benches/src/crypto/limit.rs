@@ -8,6 +8,7 @@ use crate::measure::Contender;
 
 pub(crate) const SEAL: &str = "ring";
 pub(crate) const SEAL_RANDOM: &str = "ring + SystemRandom";
+pub(crate) const HMAC: &str = "ring HMAC-SHA-256";
 const NOTES: &str = "binds no context, commits to no key, cached key, counter nonce, in place, nothing stored";
 
 fn key() -> LessSafeKey {
@@ -56,7 +57,7 @@ pub(crate) fn open<'a>(length: usize) -> Contender<'a> {
 /// A tag of `value` under a cached key.
 pub(crate) fn hmac<'a>(value: &'static [u8]) -> Contender<'a> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-    Contender::new("ring HMAC-SHA-256", crate::version("ring"), "no normalisation, no context", move || {
+    Contender::new(HMAC, crate::version("ring"), "no normalisation, no context", move || {
         hmac::sign(&key, std::hint::black_box(value))
     })
 }

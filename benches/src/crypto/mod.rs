@@ -3,20 +3,47 @@
 //! One system is one file here; a workload asks each of them for its contender.
 
 mod limit;
+mod ours;
+
+use ours::Ours;
 
 use crate::Result;
 use crate::measure::Effort;
-use crate::report::Report;
+use crate::report::{Better, Report, Row};
 
 /// Plaintext lengths: an identifier, a note, a document.
 const LENGTHS: [(usize, &str); 3] = [(64, "64 B"), (1024, "1 KiB"), (8192, "8 KiB")];
 
+const TAG: &str = "index tag of an SSN";
+
 pub(crate) fn run(effort: Effort) -> Result<Report> {
-    let mut report = Report::new("crypto", "phi-crypto");
+    let mut report = Report::new("crypto", ours::NAME);
+    let ours = Ours::new()?;
     for (length, name) in LENGTHS {
-        report.measure(&format!("seal {name}"), effort, vec![limit::seal(length), limit::seal_random(length)]);
-        report.measure(&format!("open {name}"), effort, vec![limit::open(length)]);
+        let contenders =
+            vec![ours.seal(length), ours.seal_many(length), limit::seal(length), limit::seal_random(length)];
+        report.measure(&format!("seal {name}"), effort, contenders);
+        report.measure(&format!("open {name}"), effort, vec![ours.open(length), limit::open(length)]);
     }
-    report.measure("index tag of an SSN", effort, vec![limit::hmac(b"123456789")]);
+    report.measure(TAG, effort, vec![ours.tag("123-45-6789"), limit::hmac(b"123456789")]);
+    let overhead = ours.overhead();
+    let version = crate::version(ours::NAME);
+    report.row(Row::new("stored field", ours::NAME, &version, "overhead", overhead, "B", Better::Lower));
+    bars(&mut report, overhead);
     Ok(report)
+}
+
+/// What the product promises, as ratios that hold on any machine.
+fn bars(report: &mut Report, overhead: f64) {
+    let bars = [
+        ("seal 64 B", ours::NAME, limit::SEAL_RANDOM, 1.25),
+        ("seal 64 B", ours::MANY, limit::SEAL, 2.0),
+        ("open 64 B", ours::NAME, limit::SEAL, 2.2),
+        (TAG, ours::NAME, limit::HMAC, 1.5),
+    ];
+    for (workload, ours, limit, bar) in bars {
+        let ratio = report.cpu(workload, ours) / report.cpu(workload, limit);
+        report.bar(workload, &format!("{ours} ÷ ({limit})"), ratio, "×", bar);
+    }
+    report.bar("stored field", "overhead", overhead, "B", 57.0);
 }

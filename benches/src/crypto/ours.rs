@@ -1,0 +1,83 @@
+//! phi-crypto as an application uses it: a context is built for every value, and what comes out can be stored as it is.
+
+use phi_crypto::{BlindIndex, Context, Opener, ScopedOpener, ScopedSealer, Sealed, Sealer, Transform};
+use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+use phi_types::SubjectId;
+use std::time::Duration;
+
+use crate::Result;
+use crate::measure::Contender;
+
+pub(crate) const NAME: &str = "phi-crypto";
+pub(crate) const MANY: &str = "phi-crypto seal_many";
+const NOTES: &str = "binds tenant, type, field, record, patient; commits to its key by the kid; random nonce";
+
+/// Values that one `seal_many` takes: a page of rows.
+const BATCH: u32 = 1000;
+
+/// One patient's sealer and opener, and the index of one field.
+pub(crate) struct Ours {
+    sealer: ScopedSealer,
+    opener: ScopedOpener,
+    index: BlindIndex,
+}
+
+impl Ours {
+    pub(crate) fn new() -> Result<Self> {
+        tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+            let kek = EphemeralKeyring::generate()?;
+            // The longest lease: renewing it is asynchronous and no part of what is measured here.
+            let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).tenant("clinic").lease(Duration::from_secs(3600));
+            let keys = keys.build().await?;
+            let scope = Scope::from(SubjectId::new("22d6efc6-9f1c-4b0e-8a55-0c6f2a7d1e90")?);
+            let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope).await?;
+            let opener = Opener::builder(keys.clone()).build().for_scope(&scope).await?;
+            let index = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits).open(&keys).await?;
+            Ok(Self { sealer, opener, index })
+        })
+    }
+
+    /// Bytes that a stored value has beyond its plaintext.
+    pub(crate) fn overhead(&self) -> f64 {
+        self.sealed(64).as_bytes().len() as f64 - 64.0
+    }
+
+    pub(crate) fn seal(&self, length: usize) -> Contender<'_> {
+        let plaintext = vec![7; length];
+        Contender::new(NAME, crate::version(NAME), NOTES, move || {
+            self.sealer.seal(&plaintext, &context(7431)).expect("a live lease").into_bytes()
+        })
+    }
+
+    pub(crate) fn seal_many(&self, length: usize) -> Contender<'_> {
+        let plaintext = vec![7; length];
+        let notes = "as phi-crypto, 1,000 values of one patient in one call, one random start";
+        let contender = Contender::new(MANY, crate::version(NAME), notes, move || {
+            let items: Vec<_> = (0..BATCH).map(|id| (&plaintext, context(id))).collect();
+            self.sealer.seal_many(&items).expect("a live lease")
+        });
+        contender.items(BATCH)
+    }
+
+    pub(crate) fn open(&self, length: usize) -> Contender<'_> {
+        let sealed = self.sealed(length);
+        Contender::new(NAME, crate::version(NAME), NOTES, move || {
+            self.opener.open(&sealed, &context(7431)).expect("what was sealed opens")
+        })
+    }
+
+    pub(crate) fn tag(&self, value: &'static str) -> Contender<'_> {
+        let notes = "keyed for tenant, type, field and index; digits transform";
+        Contender::new(NAME, crate::version(NAME), notes, move || {
+            self.index.tag(std::hint::black_box(value)).expect("a live lease")
+        })
+    }
+
+    fn sealed(&self, length: usize) -> Sealed<Vec<u8>> {
+        self.sealer.seal(&vec![7; length], &context(7431)).expect("a live lease")
+    }
+}
+
+fn context(record: u32) -> Context<'static> {
+    Context::new("Patient", "name").record_id(u64::from(record))
+}
