@@ -1,5 +1,7 @@
 //! Sessions that end by themselves: automatic logoff, absolute lifetime, revocation that stays (45 CFR 164.312(a)(2)).
 mod auth;
+#[cfg(feature = "test-util")]
+pub mod conformance;
 mod error;
 mod id;
 mod memory;
@@ -7,6 +9,8 @@ mod policy;
 mod record;
 mod session;
 mod sessions;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 pub mod state;
 mod store;
 mod token;
@@ -21,6 +25,8 @@ pub use policy::{InvalidPolicy, Policy};
 pub use record::{EndReason, Row, Stamp, Stored, Tombstone};
 pub use session::{Session, SessionInfo, StepUp};
 pub use sessions::{Change, Issued, Login, Missing, Sessions, SessionsBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteSessionStore;
 pub use store::{Rotated, Selector, SessionStore, StoreError, StoreFuture, Swept, Touched};
 pub use token::{InvalidTokenKey, RandomError, Token, TokenHash, TokenKey};
 #[cfg(feature = "axum")]

@@ -53,6 +53,12 @@ impl Sessions {
     /// Reports the end of a session and confirms the report to the store, so that a sweep does not repeat it.
     pub(super) async fn report_end(&self, ended: &Stored, by: Option<&Actor>) -> Result<(), SessionError> {
         let Stored { row, stamp, ended: Some(tombstone) } = ended else { return Ok(()) };
+        if !self.vouches_for(ended) {
+            // Whatever a forger wrote into the row must not enter the log as a fact about a user.
+            self.tally(&self.0.forged).await?;
+            self.0.store.reported(row.public_id).await?;
+            return Ok(());
+        }
         let mut activity = self.activity(tombstone.reason.kind(), row).with("created", row.created);
         if matches!(tombstone.reason, EndReason::ExpiredIdle | EndReason::ExpiredAbsolute) {
             activity = activity.with("deadline", stamp.idle_deadline.min(row.absolute_deadline));
