@@ -130,7 +130,8 @@ mod serde_form {
     impl<'de, T> Deserialize<'de> for Sealed<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             if deserializer.is_human_readable() {
-                deserializer.deserialize_str(Form(PhantomData))
+                // Asking for a string would let the format make the error, and its message quotes what it found.
+                deserializer.deserialize_any(Form(PhantomData))
             } else {
                 deserializer.deserialize_byte_buf(Form(PhantomData))
             }
@@ -186,7 +187,7 @@ mod serde_form {
         /// Formats without a type for bytes hold them as a list.
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut bytes = Vec::new();
-            while let Some(byte) = list.next_element()? {
+            while let Some(byte) = list.next_element().map_err(|_| A::Error::custom(FormatError::NotSealed))? {
                 bytes.push(byte);
             }
             Sealed::from_bytes(bytes).map_err(A::Error::custom)

@@ -45,7 +45,6 @@ struct Shared {
 
 impl Opener {
     /// Starts with the keys; everything else has a default.
-    #[must_use]
     pub fn builder(keys: Keys) -> OpenerBuilder {
         OpenerBuilder { keys, observer: None }
     }

@@ -47,7 +47,6 @@ struct Shared {
 
 impl Sealer {
     /// Starts with the keys; everything else has a default.
-    #[must_use]
     pub fn builder(keys: Keys) -> SealerBuilder {
         SealerBuilder { keys, suite: Suite::Aes256Gcm, clock: Arc::new(SystemClock::new()) }
     }

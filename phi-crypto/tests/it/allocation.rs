@@ -1,0 +1,28 @@
+//! The `_into` forms do not touch the heap.
+
+use phi_crypto::Context;
+
+use crate::support::Clinic;
+
+#[tokio::test]
+async fn sealing_and_opening_into_a_buffer_with_room_allocate_nothing() {
+    let clinic = Clinic::new().await;
+    let sealer = clinic.sealer("ada").await;
+    let opener = clinic.opener("ada").await;
+    let place = Context::new("Patient", "name").record_id("22d6efc6-2dc7-4d9f-8f3a-0d2c1b7a9e55").row_version(7);
+    let (mut sealed, mut opened) = (Vec::with_capacity(256), Vec::with_capacity(256));
+    // The first call begins the epoch and derives the opening key.
+    sealer.seal_into(&[7; 64], &place, &mut sealed).unwrap();
+    opener.open_into(&sealed, &place, &mut opened).unwrap();
+
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            sealed.clear();
+            opened.clear();
+            sealer.seal_into(&[7; 64], &place, &mut sealed).unwrap();
+            opener.open_into(&sealed, &place, &mut opened).unwrap();
+        }
+    });
+    assert_eq!(opened, [7; 64]);
+    assert_eq!(counted.count_total, 0);
+}

@@ -1,0 +1,14 @@
+//! Integration tests of `phi-crypto`: one binary, one module for each guarantee.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod allocation;
+mod context;
+mod epochs;
+mod fields;
+mod leaks;
+mod leases;
+mod refusals;
+#[cfg(feature = "serde")]
+mod serde_forms;
+mod support;
+mod vectors;
