@@ -41,6 +41,10 @@ impl Label {
     pub const ROW_MAC: Self = Self::new("phi/v1/row-mac");
     /// The key that turns scopes into pseudonyms, out of the store root key.
     pub const PSEUDONYM: Self = Self::new("phi/v1/pseudonym");
+    /// The key that unlocks a keyring file, out of a key file.
+    pub const KEYRING_UNLOCK: Self = Self::new("phi/v1/keyring-unlock");
+    /// The message key of a keyring file's content (format F1).
+    pub const KEYRING: Self = Self::new("phi/v1/keyring");
     /// The message key of a sealed field (format F1), out of a data key.
     pub const FIELD: Self = Self::new("phi/v1/field");
     /// The key of a blind index, out of the index domain key.

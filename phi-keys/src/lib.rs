@@ -6,6 +6,8 @@ pub mod f1;
 mod id;
 mod keys;
 mod kms;
+#[cfg(feature = "local")]
+mod local;
 mod random;
 mod scope;
 mod signer;
@@ -21,6 +23,8 @@ pub use kms::{
     Binding, Carrier, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped,
     WrappedError,
 };
+#[cfg(feature = "local")]
+pub use local::{KeyringError, LocalKeyring, Unlock};
 pub use random::NoRandomness;
 pub use scope::{KeyUse, Scope};
 pub use signer::{Ed25519Signer, SignError, Signer, Signing};

@@ -94,6 +94,24 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// Takes a list of fields apart, in order. Accepts only what [`Writer`] writes.
+#[cfg(feature = "local")]
+pub(crate) fn read<'a>(domain: &str, bytes: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
+    let (&count, mut rest) = bytes.strip_prefix(domain.as_bytes())?.split_first()?;
+    let mut fields: Vec<(u8, &[u8])> = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let (&tag, behind) = rest.split_first()?;
+        let (length, behind) = behind.split_first_chunk()?;
+        let (value, behind) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        if fields.last().is_some_and(|(last, _)| tag < *last) {
+            return None;
+        }
+        fields.push((tag, value));
+        rest = behind;
+    }
+    rest.is_empty().then_some(fields)
+}
+
 /// A list of fields that has no canonical encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,146 @@
+//! What a keyring file is protected with.
+
+use core::fmt;
+use std::path::{Path, PathBuf};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64ct::{Base64, Encoding};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::disk;
+use super::error::KeyringError;
+use crate::derive::{self, Label};
+use crate::random;
+
+/// What a key file begins with.
+const KEY_FILE: &str = "phi-key-file-1:";
+const SHORTEST_PASSPHRASE: usize = 12;
+
+/// What a keyring file is protected with. There is no default and no unprotected keyring.
+///
+/// ```
+/// use phi_keys::Unlock;
+///
+/// let unlock = Unlock::passphrase("correct horse battery staple");
+/// assert_eq!(format!("{unlock:?}"), "Unlock(passphrase)");
+/// ```
+pub struct Unlock(Kind);
+
+enum Kind {
+    Passphrase(SecretString),
+    KeyFile(PathBuf),
+}
+
+impl Unlock {
+    /// A passphrase, stretched with Argon2id (RFC 9106): 64 MiB and three passes. At least 12 bytes for a new keyring.
+    pub fn passphrase(passphrase: impl Into<SecretString>) -> Self {
+        Self(Kind::Passphrase(passphrase.into()))
+    }
+
+    /// A file of mode 0600 that holds a random key, such as a secret that an orchestrator mounts. Keep it apart from the
+    /// keyring and from its backups: both together are all that is needed.
+    pub fn key_file(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::KeyFile(path.into()))
+    }
+
+    /// Makes a key file with a fresh random key. Never overwrites a file.
+    ///
+    /// # Errors
+    /// [`KeyringError`] when the file exists or cannot be written.
+    pub fn create_key_file(path: impl Into<PathBuf>) -> Result<Self, KeyringError> {
+        let path = path.into();
+        let key = random::key()?;
+        let text = Zeroizing::new(format!("{KEY_FILE}{}\n", *Zeroizing::new(Base64::encode_string(key.as_slice()))));
+        disk::create(&path, text.as_bytes())?;
+        Ok(Self::key_file(path))
+    }
+
+    /// How a new keyring is protected.
+    pub(super) fn new_protection(&self) -> Result<Protection, KeyringError> {
+        match &self.0 {
+            Kind::Passphrase(passphrase) if passphrase.expose_secret().len() < SHORTEST_PASSPHRASE => {
+                Err(KeyringError::WeakPassphrase)
+            }
+            Kind::Passphrase(_) => Ok(Protection::Passphrase(Cost::DEFAULT)),
+            Kind::KeyFile(_) => Ok(Protection::KeyFile),
+        }
+    }
+
+    /// The key that unlocks a keyring of this protection and salt.
+    pub(super) fn key(&self, protection: Protection, salt: &[u8; 16]) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+        match (&self.0, protection) {
+            (Kind::Passphrase(passphrase), Protection::Passphrase(cost)) => {
+                cost.stretch(passphrase.expose_secret().as_bytes(), salt)
+            }
+            (Kind::KeyFile(path), Protection::KeyFile) => {
+                let key = read_key_file(path).map_err(|error| KeyringError::KeyFile(Box::new(error)))?;
+                Ok(derive::expand(&key, Label::KEYRING_UNLOCK, salt))
+            }
+            (Kind::KeyFile(_), Protection::Passphrase(_)) => Err(KeyringError::NeedsPassphrase),
+            (Kind::Passphrase(_), Protection::KeyFile) => Err(KeyringError::NeedsKeyFile),
+        }
+    }
+}
+
+fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+    let content = disk::read(path)?;
+    let text = core::str::from_utf8(&content).map_err(|_| KeyringError::Damaged)?;
+    let encoded = text.trim_end_matches(['\r', '\n']).strip_prefix(KEY_FILE).ok_or(KeyringError::Damaged)?;
+    let mut key = Zeroizing::new([0; 32]);
+    match Base64::decode(encoded, key.as_mut_slice()) {
+        Ok(decoded) if decoded.len() == 32 => Ok(key),
+        _ => Err(KeyringError::Damaged),
+    }
+}
+
+impl From<SecretString> for Unlock {
+    fn from(passphrase: SecretString) -> Self {
+        Self(Kind::Passphrase(passphrase))
+    }
+}
+
+impl fmt::Debug for Unlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Passphrase(_) => "Unlock(passphrase)",
+            Kind::KeyFile(_) => "Unlock(key file)",
+        })
+    }
+}
+
+/// How a keyring file is protected, as its header says.
+#[derive(Clone, Copy)]
+pub(super) enum Protection {
+    Passphrase(Cost),
+    KeyFile,
+}
+
+/// The parameters of Argon2id.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    pub(super) memory_kib: u32,
+    pub(super) passes: u32,
+    pub(super) lanes: u32,
+}
+
+impl Cost {
+    /// The memory and passes of RFC 9106's second recommendation, in one lane because this implementation has one thread.
+    const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+
+    /// Bounds from below against a header that was weakened, from above against one that would exhaust the machine.
+    pub(super) fn is_in_bounds(self) -> bool {
+        (19 * 1024..=1024 * 1024).contains(&self.memory_kib)
+            && (2..=16).contains(&self.passes)
+            && (1..=16).contains(&self.lanes)
+    }
+
+    fn stretch(self, passphrase: &[u8], salt: &[u8; 16]) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32));
+        let params = params.map_err(|_| KeyringError::Parameters)?;
+        let mut key = Zeroizing::new([0; 32]);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password_into(passphrase, salt, key.as_mut_slice()).map_err(|_| KeyringError::Parameters)?;
+        Ok(key)
+    }
+}
