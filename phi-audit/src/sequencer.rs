@@ -1,0 +1,289 @@
+//! Puts pending rows into the tree and signs what was put.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use phi_keys::Signer;
+
+use crate::keys::{AuditKeys, Current, WriterKey};
+use crate::mark::Mark;
+use crate::store::{Columns, Integration};
+use crate::tree::{self, MissingNode, NodeReader, Tiles, TreeBuilder, Wanted};
+use crate::{
+    AuditStore, Checkpoint, EntryRow, Error, Event, Hash, Head, PendingRow, QuarantineReason, StoreError, VerifierKey,
+    WriterId, verify_consistency,
+};
+
+/// Pending rows in one step.
+const STEP: u32 = 1_024;
+/// How often to begin again when another process went ahead.
+const TRIES: u32 = 16;
+
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    store: Arc<dyn AuditStore>,
+    keys: Arc<AuditKeys>,
+    signer: Arc<dyn Signer>,
+    key: VerifierKey,
+    mark: Option<Mark>,
+    /// The newest checkpoint that this process has signed or accepted. Held while integrating: one sequencer per process.
+    signed: tokio::sync::Mutex<Option<Checkpoint>>,
+    quarantined: AtomicU64,
+}
+
+impl Sequencer {
+    pub(crate) fn new(
+        store: Arc<dyn AuditStore>,
+        keys: Arc<AuditKeys>,
+        signer: Arc<dyn Signer>,
+        key: VerifierKey,
+        mark: Option<Mark>,
+    ) -> Self {
+        Self { store, keys, signer, key, mark, signed: tokio::sync::Mutex::new(None), quarantined: AtomicU64::new(0) }
+    }
+
+    /// Rows set aside since the last call.
+    pub(crate) fn take_quarantined(&self) -> u64 {
+        self.quarantined.swap(0, Ordering::AcqRel)
+    }
+
+    /// Checks that the stored tree contains everything that is known to have been signed.
+    pub(crate) async fn recover(&self) -> Result<(), Error> {
+        let mut signed = self.signed.lock().await;
+        let latest = self.latest().await?;
+        let marked = match &self.mark {
+            Some(mark) => mark.read(&self.key).await?,
+            None => None,
+        };
+        if self.mark.is_some() && marked.is_none() && latest.is_some() {
+            return Err(Error::MarkMissing);
+        }
+        let head = self.store.head().await?;
+        self.check_head(&head).await?;
+        for known in [&marked, &latest].into_iter().flatten() {
+            self.check_extends(known, &head).await?;
+        }
+        *signed = newer(marked, latest);
+        Ok(())
+    }
+
+    /// Moves every pending row into the tree or into quarantine.
+    pub(crate) async fn integrate(&self) -> Result<Head, Error> {
+        let _signed = self.signed.lock().await;
+        self.integrate_alone().await
+    }
+
+    /// Integrates, signs, writes the high-water mark and keeps the checkpoint, in this order.
+    pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        let mut signed = self.signed.lock().await;
+        for _ in 0..TRIES {
+            let head = self.integrate_alone().await?;
+            let known = newer(signed.clone(), self.latest().await?);
+            if let Some(known) = known {
+                self.check_extends(&known, &head).await?;
+                if known.size() == head.size {
+                    *signed = Some(known.clone());
+                    return Ok(known);
+                }
+            }
+            let text = Checkpoint::text(self.key.name(), head.size, &head.root);
+            let signature = self.signer.sign(text.as_bytes()).await.map_err(Error::Signer)?;
+            let checkpoint =
+                Checkpoint::open(&self.key.note(&text, &signature), &self.key).map_err(Error::Checkpoint)?;
+            // Known from here on, even if what follows fails: nothing smaller or different may be signed after this.
+            *signed = Some(checkpoint.clone());
+            if let Some(mark) = &self.mark {
+                mark.raise(&checkpoint, &self.key).await?;
+            }
+            match self.store.publish(&head, checkpoint.note()).await {
+                Ok(()) => return Ok(checkpoint),
+                Err(StoreError::Fenced) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    async fn latest(&self) -> Result<Option<Checkpoint>, Error> {
+        let Some((size, note)) = self.store.latest_checkpoint().await? else { return Ok(None) };
+        let checkpoint = Checkpoint::open(&note, &self.key).map_err(Error::Checkpoint)?;
+        if checkpoint.size() == size { Ok(Some(checkpoint)) } else { Err(Error::Inconsistent { size }) }
+    }
+
+    /// The tree that is read back must have the root that the head names.
+    async fn check_head(&self, head: &Head) -> Result<(), Error> {
+        let root = read_tree(&*self.store, head.size, |nodes| tree::root(nodes, head.size)).await?;
+        if root != head.root {
+            return Err(Error::Inconsistent { size: head.size });
+        }
+        if let Some(last) = head.size.checked_sub(1) {
+            let stored = self.store.entries(last, 1).await?;
+            let Some(stored) = stored.first().filter(|row| row.index == last) else {
+                return Err(Error::RolledBack { stored: last, known: head.size });
+            };
+            let leaf = read_tree(&*self.store, head.size, |nodes| nodes.node(0, last)).await?;
+            if leaf != Hash::leaf(&stored.entry) {
+                return Err(Error::Inconsistent { size: head.size });
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_extends(&self, known: &Checkpoint, head: &Head) -> Result<(), Error> {
+        if head.size < known.size() {
+            return Err(Error::RolledBack { stored: head.size, known: known.size() });
+        }
+        let (old, new) = (known.size(), head.size);
+        let proof = read_tree(&*self.store, new, |nodes| tree::consistency(nodes, old, new)).await?;
+        verify_consistency((old, known.root()), (new, &head.root), &proof)
+            .map_err(|_| Error::Inconsistent { size: old })
+    }
+
+    async fn integrate_alone(&self) -> Result<Head, Error> {
+        for _ in 0..TRIES {
+            if self.store.pending(1).await?.is_empty() {
+                return Ok(self.store.head().await?);
+            }
+            match self.integrate_fenced().await {
+                Err(Error::Store(StoreError::Fenced)) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    async fn integrate_fenced(&self) -> Result<Head, Error> {
+        let mut head = self.store.claim().await?;
+        loop {
+            let rows = self.store.pending(STEP).await?;
+            if rows.is_empty() {
+                return Ok(head);
+            }
+            let step = self.plan(&head, rows).await?;
+            self.store.integrate(&step).await?;
+            // Only what is read back from the store is ever signed.
+            let stored = self.store.head().await?;
+            if stored.fence != head.fence {
+                return Err(StoreError::Fenced.into());
+            }
+            if (stored.size, stored.root) != (step.size, step.root) {
+                return Err(Error::Inconsistent { size: step.size });
+            }
+            let quarantined = u64::try_from(step.quarantined.len()).unwrap_or(u64::MAX);
+            self.quarantined.fetch_add(quarantined, Ordering::AcqRel);
+            head = stored;
+        }
+    }
+
+    async fn plan(&self, head: &Head, rows: Vec<PendingRow>) -> Result<Integration, Error> {
+        let edge = Tiles::new(self.store.tiles(&tree::edge(head.size)).await?);
+        let damaged = |_: MissingNode| Error::Inconsistent { size: head.size };
+        let mut builder = TreeBuilder::resume(head.size, &edge).map_err(damaged)?;
+        if builder.root().map_err(damaged)? != head.root {
+            return Err(Error::Inconsistent { size: head.size });
+        }
+        let current = self.keys.current().await?;
+        let mut judged = judge(&current, rows)?;
+        self.drop_known(&mut judged).await?;
+        let (mut entries, mut consumed, mut quarantined) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, judgement) in judged {
+            consumed.push(row.row);
+            match judgement {
+                Judgement::Accepted(event) => {
+                    let index = builder.size();
+                    builder.append(&Hash::leaf(&row.entry));
+                    entries.push(EntryRow::new(index, row.entry, Columns::of(&event)));
+                }
+                Judgement::AlreadyThere => {}
+                Judgement::Refused(reason) => quarantined.push((row, reason)),
+            }
+        }
+        let root = builder.root().map_err(damaged)?;
+        let (size, tiles) = (builder.size(), builder.take_changed());
+        Ok(Integration { from: *head, size, root, entries, tiles, consumed, quarantined })
+    }
+
+    /// A row whose writer and number are in the tree already is a repetition after a lost answer, or a replay.
+    async fn drop_known(&self, judged: &mut [(PendingRow, Judgement)]) -> Result<(), Error> {
+        let mut ranges: BTreeMap<WriterId, (u64, u64)> = BTreeMap::new();
+        for (row, judgement) in judged.iter() {
+            if matches!(judgement, Judgement::Accepted(_)) {
+                let range = ranges.entry(row.writer).or_insert((row.sequence, row.sequence));
+                *range = (range.0.min(row.sequence), range.1.max(row.sequence));
+            }
+        }
+        let mut known = BTreeMap::new();
+        for (writer, (first, last)) in ranges {
+            for (sequence, _, leaf) in self.store.placed(writer, first, last).await? {
+                known.insert((writer, sequence), leaf);
+            }
+        }
+        let mut batch = BTreeSet::new();
+        for (row, judgement) in judged.iter_mut().filter(|(_, judgement)| matches!(judgement, Judgement::Accepted(_))) {
+            let place = (row.writer, row.sequence);
+            match known.get(&place) {
+                Some(leaf) if *leaf == Hash::leaf(&row.entry) => *judgement = Judgement::AlreadyThere,
+                Some(_) => *judgement = Judgement::Refused(QuarantineReason::Replayed),
+                None if !batch.insert(place) => *judgement = Judgement::Refused(QuarantineReason::Replayed),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Judgement {
+    Accepted(Box<Event>),
+    AlreadyThere,
+    Refused(QuarantineReason),
+}
+
+fn judge(current: &Current, rows: Vec<PendingRow>) -> Result<Vec<(PendingRow, Judgement)>, Error> {
+    let mut keys: BTreeMap<WriterId, WriterKey> = BTreeMap::new();
+    let mut judged = Vec::with_capacity(rows.len());
+    for row in rows {
+        let judgement = match Event::decode(&row.entry) {
+            Ok(event) if event.writer == row.writer && event.sequence == row.sequence => {
+                let key = match keys.get(&row.writer) {
+                    Some(key) => key,
+                    None => keys.entry(row.writer).or_insert(current.writer_key(&row.writer)?),
+                };
+                if event.epoch != *current.epoch() {
+                    Judgement::Refused(QuarantineReason::UnknownKey)
+                } else if key.verify(&row.writer, row.sequence, &row.entry, &row.mac) {
+                    Judgement::Accepted(Box::new(event))
+                } else {
+                    Judgement::Refused(QuarantineReason::Forged)
+                }
+            }
+            _ => Judgement::Refused(QuarantineReason::Malformed),
+        };
+        judged.push((row, judgement));
+    }
+    Ok(judged)
+}
+
+fn newer(a: Option<Checkpoint>, b: Option<Checkpoint>) -> Option<Checkpoint> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a.size() >= b.size() { a } else { b }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Computes something out of the stored tiles: once to learn which are needed, once with them.
+pub(crate) async fn read_tree<T>(
+    store: &dyn AuditStore,
+    size: u64,
+    compute: impl Fn(&mut dyn NodeReader) -> Result<T, MissingNode>,
+) -> Result<T, Error> {
+    let wanted: Vec<_> = {
+        let mut wanted = Wanted::default();
+        // Its result is made of placeholders; only the list counts.
+        let _ = compute(&mut wanted);
+        wanted.0.into_iter().collect()
+    };
+    let mut tiles = Tiles::new(store.tiles(&wanted).await?);
+    compute(&mut tiles).map_err(|_| Error::Inconsistent { size })
+}
