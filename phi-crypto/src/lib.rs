@@ -58,6 +58,8 @@ mod open;
 mod plaintext;
 mod seal;
 mod sealed;
+#[cfg(feature = "sqlite")]
+mod shred;
 
 pub use context::{Context, ContextError, RecordId};
 pub use index::{BlindIndex, IndexError, IndexSpec, Tag, Transform};
@@ -68,3 +70,5 @@ pub use plaintext::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
 pub use plaintext::{Json, JsonRef};
 pub use seal::{ScopedSealer, SealError, Sealer, SealerBuilder};
 pub use sealed::Sealed;
+#[cfg(feature = "sqlite")]
+pub use shred::{IndexColumn, PendingSubjectShred, ShredError, SubjectShredded, shred_subject, shred_subject_in};

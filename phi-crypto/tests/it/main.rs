@@ -10,5 +10,7 @@ mod leases;
 mod refusals;
 #[cfg(feature = "serde")]
 mod serde_forms;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod support;
 mod vectors;
