@@ -82,9 +82,8 @@ fn row(n: u8, user: &str, created: u64) -> Arc<Row> {
 /// The token hash of session `n` in version `version`.
 fn hash(n: u8, version: u8) -> TokenHash {
     let mut bytes = [n; 32];
-    if let [first, ..] = &mut bytes {
-        *first = version;
-    }
+    let [first, ..] = &mut bytes;
+    *first = version;
     TokenHash::from_bytes(bytes)
 }
 
