@@ -39,6 +39,8 @@ pub enum Error {
     RootMissing,
     /// The store has a root key, but its fingerprint is pinned nowhere.
     RootNotPinned,
+    /// Domain key rows are missing from the store, or one was put back.
+    Incomplete,
     /// The store is older than it must be.
     RolledBack {
         /// The generation of the store.
@@ -78,6 +80,9 @@ impl fmt::Display for Error {
             ),
             Self::RootNotPinned => f.write_str(
                 "the root key of the key store is pinned nowhere: give the builder the fingerprint that was noted when the store was made",
+            ),
+            Self::Incomplete => f.write_str(
+                "domain key rows are missing from the key store, or an old one was put back: restore the key tables whole",
             ),
             Self::RolledBack { found, expected } => write!(
                 f,

@@ -1,5 +1,7 @@
 //! Keys for envelope encryption: where they live, how they are wrapped, leased, rotated and destroyed.
 
+#[cfg(feature = "test-util")]
+pub mod conformance;
 pub mod derive;
 mod error;
 pub mod f1;
@@ -30,4 +32,6 @@ pub use scope::{KeyUse, Scope};
 pub use signer::{Ed25519Signer, SignError, Signer, Signing};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteKeyStore;
-pub use store::{Inserted, KeyRow, KeyState, KeyStore, MemoryKeyStore, RowKind, Slot, StoreError, StoreFuture};
+pub use store::{
+    Change, Committed, KeyRow, KeyState, KeyStore, MemoryKeyStore, RowKind, Slot, StoreError, StoreFuture,
+};

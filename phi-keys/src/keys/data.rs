@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::id::KeyId;
 use crate::random;
 use crate::scope::{KeyUse, Scope};
-use crate::store::{KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, KeyRow, KeyState, RowKind, Slot};
 
 pub(super) struct Data {
     pub(super) gate: Arc<Gate>,
@@ -157,7 +157,7 @@ impl Keys {
         row.wrapped = envelope::wrap(&parent.cell.key, &row, &key)?;
         row.authenticate(&self.0.root.mac_key)?;
         // Exists and Shredded are both seen by the reading that follows.
-        self.0.store.insert(&[row]).await?;
+        self.0.store.commit(&Change::new().insert(row)).await?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::id::FullId;
 use crate::random;
 use crate::scope::KeyUse;
-use crate::store::{Inserted, KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, KeyRow, KeyState, RowKind, Slot};
 
 pub(super) struct Domains {
     gate: Arc<Gate>,
@@ -105,12 +105,22 @@ impl Keys {
         Err(Error::Contended)
     }
 
-    /// Makes a domain key unless somebody else does so first.
-    async fn create_domain(&self, slot: Slot, version: u32) -> Result<Inserted, Error> {
+    /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there.
+    async fn create_domain(&self, slot: Slot, version: u32) -> Result<(), Error> {
+        let Inner { store, keks, root, domains, .. } = &*self.0;
+        let mut census = root.census(&**store).await?;
+        if census.domains.iter().any(|row| row.slot == slot && row.version >= version) {
+            return Ok(());
+        }
+        let now = domains.gate.clock.now();
         let key = random::key()?;
-        let mut row = root::new_domain_row(slot, version, &key, self.0.domains.gate.clock.now());
-        row.wrapped = envelope::wrap_domain(&self.0.keks, &row, &key).await?;
-        row.authenticate(&self.0.root.mac_key)?;
-        Ok(self.0.store.insert(&[row]).await?)
+        let mut row = root::new_domain_row(slot, version, &key, now);
+        row.wrapped = envelope::wrap_domain(keks, &row, &key).await?;
+        row.authenticate(&root.mac_key)?;
+        census.domains.push(row.clone());
+        let next = census.generation.next(root::digest_of(&census.domains))?;
+        let change = Change::new().replace(census.row, root.generation_row(&next, now)?).insert(row);
+        store.commit(&change).await?;
+        Ok(())
     }
 }

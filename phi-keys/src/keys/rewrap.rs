@@ -6,7 +6,7 @@ use super::report::Rewrapped;
 use super::{ATTEMPTS, Keys, envelope};
 use crate::error::Error;
 use crate::kms::Kms;
-use crate::store::{KeyRow, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, RowKind, Slot};
 
 impl Keys {
     /// Wraps every domain key of this tenant, and the store root key, under the newest version of every KEK of this key
@@ -23,7 +23,7 @@ impl Keys {
             versions.push((Arc::clone(kek), kek.status().await?.version));
         }
         let mut report = Rewrapped { rewrapped: 0, unchanged: 0, keks: describe(&versions) };
-        let rows = self.0.store.domain_rows().await?;
+        let rows = self.0.root.census(&*self.0.store).await?.domains;
         for row in rows.into_iter().filter(|row| row.slot.tenant == self.0.tenant || row.slot == Slot::root()) {
             if Box::pin(self.rewrap_row(row, &versions)).await? {
                 report.rewrapped += 1;
@@ -47,7 +47,8 @@ impl Keys {
             // The new copies must open before the old ones are given up.
             envelope::unwrap_domain(&self.0.keks, &next).await?;
             next.authenticate(&self.0.root.mac_key)?;
-            if self.0.store.replace(&row, &next).await? {
+            let change = Change::new().replace(row.clone(), next);
+            if self.0.store.commit(&change).await? == Committed::Done {
                 return Ok(true);
             }
             // Somebody else swapped it first; theirs may be as good.

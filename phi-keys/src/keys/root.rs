@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use phi_types::Timestamp;
+use ring::digest;
 use zeroize::Zeroizing;
 
 use super::{ATTEMPTS, envelope};
@@ -12,11 +13,13 @@ use crate::id::Fingerprint;
 use crate::kms::Kms;
 use crate::random;
 use crate::scope::{KeyUse, Scope};
-use crate::store::{Inserted, KeyRow, KeyState, KeyStore, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
 use crate::tlv::Writer;
 
 /// The domain of the list that a scope's pseudonym is computed over.
 const SCOPE_DOMAIN: &str = "phi/scope/v1";
+/// What the digest of all domain keys begins with.
+const DOMAINS_DOMAIN: &str = "phi/domains/v1";
 
 /// What is derived from the store root key. The root key itself is wiped as soon as this exists.
 pub(super) struct Root {
@@ -44,8 +47,9 @@ impl Root {
     }
 
     /// The generation row with a value.
-    pub(super) fn generation_row(&self, generation: u64, now: Timestamp) -> Result<KeyRow, Error> {
-        let payload = generation.to_be_bytes().to_vec();
+    pub(super) fn generation_row(&self, generation: &Generation, now: Timestamp) -> Result<KeyRow, Error> {
+        let mut payload = generation.number.to_be_bytes().to_vec();
+        payload.extend_from_slice(&generation.domains);
         let mut row =
             KeyRow::new(RowKind::Generation, Slot::root(), 0, None, None, KeyState::Active, now, payload, [0; 32]);
         row.authenticate(&self.mac_key)?;
@@ -53,13 +57,71 @@ impl Root {
     }
 
     /// The authentic generation row of a root slot, and its value.
-    pub(super) fn generation<'r>(&self, rows: &'r [KeyRow]) -> Result<(&'r KeyRow, u64), Error> {
+    pub(super) fn generation<'r>(&self, root: &'r [KeyRow]) -> Result<(&'r KeyRow, Generation), Error> {
         let rejected = Error::RowRejected(RowKind::Generation);
-        let found = rows.iter().find(|row| row.kind == RowKind::Generation && row.is_authentic(&self.mac_key));
+        let found = root.iter().find(|row| row.kind == RowKind::Generation && row.is_authentic(&self.mac_key));
         let row = found.ok_or_else(|| rejected.clone())?;
-        let bytes = row.wrapped.as_slice().try_into().map_err(|_| rejected)?;
-        Ok((row, u64::from_be_bytes(bytes)))
+        let (number, domains) = row.wrapped.split_first_chunk().ok_or_else(|| rejected.clone())?;
+        let domains = domains.try_into().map_err(|_| rejected)?;
+        Ok((row, Generation { number: u64::from_be_bytes(*number), domains }))
     }
+
+    /// The domain keys of all tenants, which are exactly those that the generation row vouches for: without this, a domain
+    /// key row that somebody removed would silently be made anew.
+    pub(super) async fn census(&self, store: &dyn KeyStore) -> Result<Census, Error> {
+        for _ in 0..ATTEMPTS {
+            let root = store.slot(&Slot::root()).await?;
+            let domains = store.domain_rows().await?;
+            let (row, generation) = self.generation(&root)?;
+            if let Some(row) = domains.iter().find(|row| !row.is_authentic(&self.mac_key)) {
+                return Err(Error::RowRejected(row.kind));
+            }
+            if digest_of(&domains) == generation.domains {
+                return Ok(Census { row: row.clone(), generation, domains });
+            }
+            // Another process may have made a domain key between the two readings; then there is a new generation.
+            if store.slot(&Slot::root()).await?.contains(row) {
+                return Err(Error::Incomplete);
+            }
+        }
+        Err(Error::Contended)
+    }
+}
+
+/// All domain keys at one generation.
+pub(super) struct Census {
+    /// The generation row.
+    pub(super) row: KeyRow,
+    pub(super) generation: Generation,
+    pub(super) domains: Vec<KeyRow>,
+}
+
+/// What must not be rolled back.
+pub(super) struct Generation {
+    /// Grows with every shred and every new domain key.
+    pub(super) number: u64,
+    /// The digest of all domain keys' full ids.
+    pub(super) domains: [u8; 32],
+}
+
+impl Generation {
+    /// The one that follows.
+    pub(super) fn next(&self, domains: [u8; 32]) -> Result<Self, Error> {
+        Ok(Self { number: self.number.checked_add(1).ok_or(Error::Contended)?, domains })
+    }
+}
+
+/// SHA-256 over the full ids of domain key rows, in ascending order.
+pub(super) fn digest_of(domains: &[KeyRow]) -> [u8; 32] {
+    let mut ids = domains.iter().filter_map(|row| row.full_id).collect::<Vec<_>>();
+    ids.sort_unstable();
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(DOMAINS_DOMAIN.as_bytes());
+    ids.iter().for_each(|id| context.update(id.as_bytes()));
+    let mut out = [0; 32];
+    // SHA-256 has 32 bytes.
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 /// Opens the root key of a store, or makes it for an empty one.
@@ -95,9 +157,9 @@ pub(super) async fn open(
         if !row.is_authentic(&root.mac_key) || !row.state.opens() {
             return Err(Error::RowRejected(RowKind::Domain));
         }
-        let (_, generation) = root.generation(&rows)?;
+        let census = root.census(store).await?;
         pin(keks, root.fingerprint)?;
-        return Ok((root, generation));
+        return Ok((root, census.generation.number));
     }
     Err(Error::Contended)
 }
@@ -126,10 +188,9 @@ async fn create(store: &dyn KeyStore, keks: &[Arc<dyn Kms>], now: Timestamp) -> 
     let mut row = new_domain_row(Slot::root(), 1, &key, now);
     row.wrapped = envelope::wrap_domain(keks, &row, &key).await?;
     row.authenticate(&root.mac_key)?;
-    match store.insert(&[row, root.generation_row(0, now)?]).await? {
-        Inserted::Done => Ok(Some(root)),
-        Inserted::Exists | Inserted::Shredded => Ok(None),
-    }
+    let generation = Generation { number: 0, domains: digest_of(core::slice::from_ref(&row)) };
+    let change = Change::new().insert(row).insert(root.generation_row(&generation, now)?);
+    Ok((store.commit(&change).await? == Committed::Done).then_some(root))
 }
 
 /// A domain key row that still lacks the wrapped key and the MAC.

@@ -7,7 +7,7 @@ use super::{ATTEMPTS, Keys};
 use crate::error::Error;
 use crate::id::FullId;
 use crate::scope::Scope;
-use crate::store::{KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 
 /// Keeps readers away from a scope while it is being shredded.
 struct Block {
@@ -30,9 +30,7 @@ impl Drop for Block {
 
 /// What a shred writes.
 struct Plan {
-    tombstone: KeyRow,
-    generation: KeyRow,
-    next_generation: KeyRow,
+    change: Change,
     keys: Vec<FullId>,
     number: u64,
     repeated: bool,
@@ -55,7 +53,7 @@ impl Keys {
             let rows = self.0.store.slot(&slot).await?;
             let root = self.0.store.slot(&Slot::root()).await?;
             let plan = self.plan(&slot, &rows, &root)?;
-            if self.0.store.shred(&plan.tombstone, &plan.generation, &plan.next_generation).await? {
+            if self.0.store.commit(&plan.change).await? == Committed::Done {
                 let purged = self.0.store.purge().await?;
                 return Ok(plan.report(subject, purged));
             }
@@ -113,7 +111,7 @@ impl Keys {
         let rows = sql::slot(&mut savepoint, &slot).await?;
         let root = sql::slot(&mut savepoint, &Slot::root()).await?;
         let plan = self.plan(&slot, &rows, &root)?;
-        if !sql::shred(&mut savepoint, &plan.tombstone, &plan.generation, &plan.next_generation).await? {
+        if sql::apply(&mut savepoint, &plan.change).await? != Committed::Done {
             return Err(Error::Contended);
         }
         savepoint.commit().await.map_err(StoreError::from)?;
@@ -123,8 +121,8 @@ impl Keys {
     /// What to write, given the rows of the subject and of the root slot.
     fn plan(&self, slot: &Slot, rows: &[KeyRow], root: &[KeyRow]) -> Result<Plan, Error> {
         let now = self.0.data.gate.clock.now();
-        let (generation, number) = self.0.root.generation(root)?;
-        let number = number.checked_add(1).ok_or(Error::Contended)?;
+        let (current, generation) = self.0.root.generation(root)?;
+        let next = generation.next(generation.domains)?;
         // Key rows are not checked: a forged row must not be able to stop a shred.
         let mut keys =
             rows.iter().filter(|row| row.kind == RowKind::Data).filter_map(|row| row.full_id).collect::<Vec<_>>();
@@ -139,15 +137,8 @@ impl Keys {
         let state = KeyState::Destroyed;
         let mut tombstone = KeyRow::new(RowKind::Tombstone, slot.clone(), 0, None, None, state, now, ids, [0; 32]);
         tombstone.authenticate(&self.0.root.mac_key)?;
-        let next_generation = self.0.root.generation_row(number, now)?;
-        Ok(Plan {
-            tombstone,
-            generation: generation.clone(),
-            next_generation,
-            keys,
-            number,
-            repeated: earlier.is_some(),
-        })
+        let change = Change::new().replace(current.clone(), self.0.root.generation_row(&next, now)?).shred(tombstone);
+        Ok(Plan { change, keys, number: next.number, repeated: earlier.is_some() })
     }
 }
 

@@ -41,7 +41,7 @@ use crate::random::{self, NoRandomness};
 /// The future of a [`Kms`] method.
 pub type KmsFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, KmsError>> + Send + 'a>>;
 
-/// One key encryption key, which never leaves where it lives.
+/// One key encryption key, which never leaves where it lives. Implementations run `conformance::kms` (feature `test-util`).
 pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// The KEK's name without its version, such as `local:clinic` or a cloud resource name; the same for ever. It is
     /// written into every [`Wrapped`] and picks the KMS that unwraps it.

@@ -1,14 +1,22 @@
 //! The key store in memory.
 
 use core::fmt;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Inserted, KeyRow, KeyStore, RowKind, Slot, StoreFuture};
+use super::{Change, Committed, KeyRow, KeyStore, RowKind, Slot, StoreFuture};
 use crate::id::KeyId;
 
-/// Keeps key rows in memory, for tests and for processes that keep nothing. Every operation walks all rows.
+/// Keeps key rows in memory, for tests and for processes that keep nothing.
 #[derive(Default)]
-pub struct MemoryKeyStore(Mutex<Vec<KeyRow>>);
+pub struct MemoryKeyStore(Mutex<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    /// In ascending order of kind and version.
+    slots: HashMap<Slot, Vec<KeyRow>>,
+    kids: HashMap<KeyId, Slot>,
+}
 
 impl MemoryKeyStore {
     /// An empty store.
@@ -17,8 +25,8 @@ impl MemoryKeyStore {
         Self::default()
     }
 
-    fn rows(&self) -> MutexGuard<'_, Vec<KeyRow>> {
-        // No method panics while it holds the lock, and each changes the rows in one step.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // Nothing panics under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -28,73 +36,33 @@ impl KeyStore for MemoryKeyStore {
         Box::pin(async { Ok(()) })
     }
 
-    fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted> {
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
-            let mut stored = self.rows();
-            for row in rows {
-                let kid = row.full_id.filter(|_| row.kind.has_key()).map(|id| id.kid());
-                let taken =
-                    |other: &KeyRow| other.same_place(row) || kid.is_some() && other.full_id.map(|id| id.kid()) == kid;
-                if row.kind == RowKind::Data
-                    && stored.iter().any(|other| other.kind == RowKind::Tombstone && other.slot == row.slot)
-                {
-                    return Ok(Inserted::Shredded);
-                }
-                if stored.iter().any(taken) {
-                    return Ok(Inserted::Exists);
-                }
+            let mut tables = self.tables();
+            let outcome = tables.check(change);
+            if outcome == Committed::Done {
+                tables.apply(change);
             }
-            stored.extend_from_slice(rows);
-            Ok(Inserted::Done)
-        })
-    }
-
-    fn replace<'a>(&'a self, current: &'a KeyRow, next: &'a KeyRow) -> StoreFuture<'a, bool> {
-        Box::pin(async move {
-            let mut rows = self.rows();
-            let place = rows.iter_mut().find(|row| row.same_place(next) && row.mac == current.mac);
-            Ok(place.map(|row| *row = next.clone()).is_some())
+            Ok(outcome)
         })
     }
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
-        Box::pin(async move {
-            let mut found = self.rows().iter().filter(|row| row.slot == *slot).cloned().collect::<Vec<_>>();
-            found.sort_by_key(|row| (row.kind.code(), row.version));
-            Ok(found)
-        })
+        Box::pin(async move { Ok(self.tables().rows(slot).to_vec()) })
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
         Box::pin(async move {
-            let names = |row: &&KeyRow| row.kind.has_key() && row.full_id.is_some_and(|id| id.kid() == kid);
-            Ok(self.rows().iter().find(names).cloned())
+            let tables = self.tables();
+            let rows = tables.kids.get(&kid).map_or(&[][..], |slot| tables.rows(slot));
+            Ok(rows.iter().find(|row| kid_of(row) == Some(kid)).cloned())
         })
     }
 
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        Box::pin(async move { Ok(self.rows().iter().filter(|row| row.kind == RowKind::Domain).cloned().collect()) })
-    }
-
-    fn shred<'a>(
-        &'a self,
-        tombstone: &'a KeyRow,
-        generation: &'a KeyRow,
-        next_generation: &'a KeyRow,
-    ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let mut rows = self.rows();
-            let Some(counter) =
-                rows.iter_mut().find(|row| row.same_place(next_generation) && row.mac == generation.mac)
-            else {
-                return Ok(false);
-            };
-            *counter = next_generation.clone();
-            if !rows.iter().any(|row| row.same_place(tombstone)) {
-                rows.push(tombstone.clone());
-            }
-            rows.retain(|row| row.kind != RowKind::Data || row.slot != tombstone.slot);
-            Ok(true)
+            let tables = self.tables();
+            Ok(tables.slots.values().flatten().filter(|row| row.kind == RowKind::Domain).cloned().collect())
         })
     }
 
@@ -103,8 +71,65 @@ impl KeyStore for MemoryKeyStore {
     }
 }
 
+fn kid_of(row: &KeyRow) -> Option<KeyId> {
+    row.full_id.filter(|_| row.kind.has_key()).map(|id| id.kid())
+}
+
+impl Tables {
+    fn rows(&self, slot: &Slot) -> &[KeyRow] {
+        self.slots.get(slot).map_or(&[], Vec::as_slice)
+    }
+
+    fn check(&self, change: &Change) -> Committed {
+        for (current, next) in &change.replace {
+            let same = |row: &KeyRow| row.same_place(next) && row.mac == current.mac;
+            if !self.rows(&next.slot).iter().any(same) {
+                return Committed::Stale;
+            }
+        }
+        for (at, new) in change.insert.iter().enumerate() {
+            let rows = self.rows(&new.slot);
+            if new.kind == RowKind::Data && rows.iter().any(|row| row.kind == RowKind::Tombstone) {
+                return Committed::Shredded;
+            }
+            let kid = kid_of(new);
+            let taken = |row: &KeyRow| row.same_place(new) || kid.is_some() && kid_of(row) == kid;
+            let known = kid.is_some_and(|kid| self.kids.contains_key(&kid));
+            if known || rows.iter().chain(change.insert.iter().take(at)).any(taken) {
+                return Committed::Exists;
+            }
+        }
+        Committed::Done
+    }
+
+    /// Does what was checked.
+    fn apply(&mut self, change: &Change) {
+        for (_, next) in &change.replace {
+            let rows = self.slots.entry(next.slot.clone()).or_default();
+            rows.iter_mut().filter(|row| row.same_place(next)).for_each(|row| *row = next.clone());
+        }
+        change.insert.iter().for_each(|row| self.insert(row));
+        if let Some(tombstone) = &change.tombstone {
+            if !self.rows(&tombstone.slot).iter().any(|row| row.same_place(tombstone)) {
+                self.insert(tombstone);
+            }
+            let rows = self.slots.entry(tombstone.slot.clone()).or_default();
+            for row in rows.extract_if(.., |row| row.kind == RowKind::Data) {
+                kid_of(&row).map(|kid| self.kids.remove(&kid));
+            }
+        }
+    }
+
+    fn insert(&mut self, row: &KeyRow) {
+        let rows = self.slots.entry(row.slot.clone()).or_default();
+        rows.push(row.clone());
+        rows.sort_by_key(|row| (row.kind.code(), row.version));
+        kid_of(row).map(|kid| self.kids.insert(kid, row.slot.clone()));
+    }
+}
+
 impl fmt::Debug for MemoryKeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemoryKeyStore({} rows)", self.rows().len())
+        write!(f, "MemoryKeyStore({} slots)", self.tables().slots.len())
     }
 }

@@ -37,7 +37,7 @@ use crate::id::KeyId;
 /// The future of a [`KeyStore`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Keeps key rows.
+/// Keeps key rows. Implementations run `conformance::key_store` (feature `test-util`).
 ///
 /// Two rows are never equal in (kind, tenant, key use, scope, version), and no two keys have the same kid.
 pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
@@ -48,18 +48,11 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`].
     fn prepare(&self) -> StoreFuture<'_, ()>;
 
-    /// Inserts all rows or none, durably.
+    /// Does everything that a change asks for, durably and in one transaction, or nothing of it.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted>;
-
-    /// Replaces `current` by `next`, which has the same place, if the stored row still has the MAC of `current`. True
-    /// when it was replaced.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn replace<'a>(&'a self, current: &'a KeyRow, next: &'a KeyRow) -> StoreFuture<'a, bool>;
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed>;
 
     /// Every row of a slot, of every kind, in ascending order of kind and version.
     ///
@@ -79,19 +72,6 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`].
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>>;
 
-    /// In one transaction: replaces the generation row, inserts the tombstone if it is absent, and deletes every data key
-    /// row of the tombstone's slot so that its bytes are overwritten. False, and nothing done, when the stored
-    /// generation row no longer has the MAC of `generation`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn shred<'a>(
-        &'a self,
-        tombstone: &'a KeyRow,
-        generation: &'a KeyRow,
-        next_generation: &'a KeyRow,
-    ) -> StoreFuture<'a, bool>;
-
     /// Removes what deleted rows left behind elsewhere in the store's own files, such as a write-ahead log. False when
     /// something is still left because others are using the store; calling it again later then helps.
     ///
@@ -105,12 +85,8 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).prepare()
     }
 
-    fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted> {
-        (**self).insert(rows)
-    }
-
-    fn replace<'a>(&'a self, current: &'a KeyRow, next: &'a KeyRow) -> StoreFuture<'a, bool> {
-        (**self).replace(current, next)
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        (**self).commit(change)
     }
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
@@ -125,29 +101,64 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).domain_rows()
     }
 
-    fn shred<'a>(
-        &'a self,
-        tombstone: &'a KeyRow,
-        generation: &'a KeyRow,
-        next_generation: &'a KeyRow,
-    ) -> StoreFuture<'a, bool> {
-        (**self).shred(tombstone, generation, next_generation)
-    }
-
     fn purge(&self) -> StoreFuture<'_, bool> {
         (**self).purge()
     }
 }
 
-/// How an insertion ended.
+/// What is to be written. It happens whole or not at all, and only if nobody else was faster.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Change {
+    /// Rows to be replaced: the row as it was read, and what takes its place. The stored row must still have its MAC.
+    pub replace: Vec<(KeyRow, KeyRow)>,
+    /// Rows to be inserted. Their places and kids must be free, and the slots of data keys without a tombstone.
+    pub insert: Vec<KeyRow>,
+    /// A tombstone to be inserted if it is absent. Every data key row of its slot is deleted so that its bytes are
+    /// overwritten.
+    pub tombstone: Option<KeyRow>,
+}
+
+impl Change {
+    /// A change that does nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces a row.
+    #[must_use]
+    pub fn replace(mut self, current: KeyRow, next: KeyRow) -> Self {
+        self.replace.push((current, next));
+        self
+    }
+
+    /// Inserts a row.
+    #[must_use]
+    pub fn insert(mut self, row: KeyRow) -> Self {
+        self.insert.push(row);
+        self
+    }
+
+    /// Shreds a slot.
+    #[must_use]
+    pub fn shred(mut self, tombstone: KeyRow) -> Self {
+        self.tombstone = Some(tombstone);
+        self
+    }
+}
+
+/// How a change ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Inserted {
-    /// Every row was inserted.
+pub enum Committed {
+    /// It was done.
     Done,
-    /// A row is at one of the places, or has one of the kids. Nothing was inserted.
+    /// A row that was to be replaced is another by now, or gone. Nothing was done.
+    Stale,
+    /// A row is at a place of the new ones, or has a kid of theirs. Nothing was done.
     Exists,
-    /// A data key's slot has a tombstone. Nothing was inserted.
+    /// The slot of a new data key has a tombstone. Nothing was done.
     Shredded,
 }
 

@@ -6,7 +6,7 @@ use core::fmt;
 
 use sqlx::{Connection, Sqlite, SqlitePool, pool::PoolConnection};
 
-use super::{Inserted, KeyRow, KeyStore, Slot, StoreError, StoreFuture};
+use super::{Change, Committed, KeyRow, KeyStore, Slot, StoreError, StoreFuture};
 use crate::id::KeyId;
 
 /// Keeps key rows in the tables `phi_keys_row` and `phi_keys_schema` of a SQLite database.
@@ -63,21 +63,17 @@ impl KeyStore for SqliteKeyStore {
         Box::pin(self.migrate())
     }
 
-    fn insert<'a>(&'a self, rows: &'a [KeyRow]) -> StoreFuture<'a, Inserted> {
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
             let mut connection = self.writer().await?;
             // Takes the write lock at once: a transaction that reads first could not be upgraded beside another writer.
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let inserted = sql::insert(&mut transaction, rows).await?;
-            if inserted == Inserted::Done {
+            let outcome = sql::apply(&mut transaction, change).await?;
+            if outcome == Committed::Done {
                 transaction.commit().await?;
             }
-            Ok(inserted)
+            Ok(outcome)
         })
-    }
-
-    fn replace<'a>(&'a self, current: &'a KeyRow, next: &'a KeyRow) -> StoreFuture<'a, bool> {
-        Box::pin(async move { sql::replace(&mut *self.writer().await?, current, next).await })
     }
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
@@ -90,23 +86,6 @@ impl KeyStore for SqliteKeyStore {
 
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
         Box::pin(async move { sql::domain_rows(&mut *self.0.acquire().await?).await })
-    }
-
-    fn shred<'a>(
-        &'a self,
-        tombstone: &'a KeyRow,
-        generation: &'a KeyRow,
-        next_generation: &'a KeyRow,
-    ) -> StoreFuture<'a, bool> {
-        Box::pin(async move {
-            let mut connection = self.writer().await?;
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let done = sql::shred(&mut transaction, tombstone, generation, next_generation).await?;
-            if done {
-                transaction.commit().await?;
-            }
-            Ok(done)
-        })
     }
 
     fn purge(&self) -> StoreFuture<'_, bool> {

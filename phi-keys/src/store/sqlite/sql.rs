@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::id::{FullId, KeyId};
 use crate::scope::KeyUse;
-use crate::store::{Inserted, KeyRow, KeyState, RowKind, Slot, StoreError};
+use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot, StoreError};
 
 /// The version of the tables that this crate makes and reads.
 const VERSION: i64 = 1;
@@ -82,29 +82,30 @@ async fn pragma(connection: &mut SqliteConnection, statement: &'static str) -> R
     Ok(sqlx::query(statement).fetch_one(connection).await?.try_get(0)?)
 }
 
-/// Inserts rows one by one; the caller's transaction makes it all or none.
-pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[KeyRow]) -> Result<Inserted, StoreError> {
-    for row in rows {
+/// Writes one by one; the caller's transaction makes it all or nothing.
+pub(crate) async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<Committed, StoreError> {
+    for (current, next) in &change.replace {
+        let replaced = bind_row(REPLACE, next).bind(current.mac.as_slice()).execute(&mut *connection).await?;
+        if replaced.rows_affected() == 0 {
+            return Ok(Committed::Stale);
+        }
+    }
+    for row in &change.insert {
         if row.kind == RowKind::Data {
             let tombstone = bind_slot(sqlx::query(TOMBSTONE), &row.slot).fetch_optional(&mut *connection).await?;
             if tombstone.is_some() {
-                return Ok(Inserted::Shredded);
+                return Ok(Committed::Shredded);
             }
         }
         if bind_row(INSERT, row).execute(&mut *connection).await?.rows_affected() == 0 {
-            return Ok(Inserted::Exists);
+            return Ok(Committed::Exists);
         }
     }
-    Ok(Inserted::Done)
-}
-
-pub(super) async fn replace(
-    connection: &mut SqliteConnection,
-    current: &KeyRow,
-    next: &KeyRow,
-) -> Result<bool, StoreError> {
-    let done = bind_row(REPLACE, next).bind(current.mac.to_vec()).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+    if let Some(tombstone) = &change.tombstone {
+        bind_row(INSERT, tombstone).execute(&mut *connection).await?;
+        bind_slot(sqlx::query(DELETE_DATA), &tombstone.slot).execute(connection).await?;
+    }
+    Ok(Committed::Done)
 }
 
 pub(crate) async fn slot(connection: &mut SqliteConnection, slot: &Slot) -> Result<Vec<KeyRow>, StoreError> {
@@ -119,21 +120,6 @@ pub(super) async fn by_kid(connection: &mut SqliteConnection, kid: KeyId) -> Res
 
 pub(super) async fn domain_rows(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
     sqlx::query(DOMAIN).fetch_all(connection).await?.iter().map(read).collect()
-}
-
-/// The three writes of a shred; the caller's transaction makes them one.
-pub(crate) async fn shred(
-    connection: &mut SqliteConnection,
-    tombstone: &KeyRow,
-    generation: &KeyRow,
-    next_generation: &KeyRow,
-) -> Result<bool, StoreError> {
-    if !replace(connection, generation, next_generation).await? {
-        return Ok(false);
-    }
-    bind_row(INSERT, tombstone).execute(&mut *connection).await?;
-    bind_slot(sqlx::query(DELETE_DATA), &tombstone.slot).execute(connection).await?;
-    Ok(true)
 }
 
 /// Moves the write-ahead log into the database and empties it.

@@ -1,0 +1,59 @@
+//! What every [`Kms`](crate::Kms) and every [`KeyStore`](crate::KeyStore) must do, as functions that implementors run in their
+//! own tests.
+//!
+//! ```
+//! use phi_keys::{EphemeralKeyring, MemoryKeyStore, conformance};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! conformance::kms(&EphemeralKeyring::generate()?).await?;
+//! conformance::key_store(&MemoryKeyStore::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod kms;
+mod store;
+
+use core::fmt;
+use std::error::Error;
+
+pub use kms::kms;
+pub use store::key_store;
+
+/// An implementation broke its contract.
+#[derive(Debug)]
+pub struct Violation {
+    rule: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Violation {
+    /// What the implementation must do and did not.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        self.rule
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the implementation breaks its contract: {}", self.rule)
+    }
+}
+
+impl Error for Violation {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+/// The rule holds, or is violated.
+fn rule(holds: bool, rule: &'static str) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { rule, source: None }) }
+}
+
+/// Wraps a failure that the contract does not allow.
+fn failed<E: Error + Send + Sync + 'static>(rule: &'static str) -> impl FnOnce(E) -> Violation {
+    move |error| Violation { rule, source: Some(Box::new(error)) }
+}
