@@ -2,9 +2,8 @@
 //! place, and finds them again by blind index.
 //!
 //! ```
-//! use phi_crypto::{Context, Opener, Sealed, Sealer};
+//! use phi_crypto::{Context, Opener, Sealed, Sealer, SubjectId};
 //! use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
-//! use phi_types::SubjectId;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,6 +64,7 @@ pub use context::{Context, ContextError, RecordId};
 pub use index::{BlindIndex, IndexError, IndexSpec, Tag, Transform};
 pub use open::{OpenError, OpenObserver, Opened, Opener, OpenerBuilder, ScopedOpener};
 pub use phi_keys::f1::{FormatError, Suite};
+pub use phi_types::{Phi, SubjectId};
 pub use plaintext::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
 #[cfg(feature = "serde")]
 pub use plaintext::{Json, JsonRef};
