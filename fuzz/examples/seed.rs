@@ -18,9 +18,42 @@ fn seed(target: &str, name: &str, bytes: &[u8]) {
 }
 
 fn main() {
+    audit();
     crypto();
     keys();
+    redact();
     session();
+}
+
+fn audit() {
+    // The smallest entry: version, writer, sequence, epoch, then four fields: time, kind, action, outcome.
+    let mut entry = vec![1];
+    entry.extend([7; 16]);
+    entry.extend(3_u64.to_be_bytes());
+    entry.extend([9; 16]);
+    entry.push(4);
+    for (tag, value) in [(1, &1_767_225_600_000_000_i64.to_be_bytes()[..]), (2, b"record.read"), (3, b"R"), (4, &[0])] {
+        entry.push(tag);
+        entry.extend(u32::try_from(value.len()).expect("short").to_be_bytes());
+        entry.extend(value);
+    }
+    seed("audit_entry", "smallest", &[&[0, 60, 1][..], &entry].concat());
+    seed("audit_entry", "cut", &[&[0, 60, 1][..], &entry[..50]].concat());
+    let root = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    seed("audit_checkpoint", "good", format!("clinic.example/audit\n5\n{root}\n").as_bytes());
+    seed("audit_checkpoint", "extended", format!("clinic.example/audit\n5\n{root}\nmore\n").as_bytes());
+    seed("audit_checkpoint", "leading-zero", format!("clinic.example/audit\n05\n{root}\n").as_bytes());
+    seed("audit_checkpoint", "other-origin", format!("other.example/audit\n5\n{root}\n").as_bytes());
+    seed("audit_proof", "good", format!("c2sp.org/tlog-proof@v1\nindex 3\n{root}\n{root}").as_bytes());
+    seed("audit_proof", "leading-zero", format!("c2sp.org/tlog-proof@v1\nindex 03\n{root}").as_bytes());
+    let key = b"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+    seed("audit_verifier_key", "good", key);
+    seed("audit_verifier_key", "other-id", &key.map(|byte| if byte == b'5' { b'6' } else { byte }));
+    for target in ["audit_inclusion", "audit_consistency"] {
+        seed(target, "true", &[12, 4]);
+        seed(target, "cut", &[12, 4, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 1]);
+        seed(target, "swapped", &[30, 9, 0, 0, 0, 0, 0, 0, 0, 9, 2, 2, 0, 3, 2, 3, 1]);
+    }
 }
 
 fn crypto() {
@@ -58,6 +91,11 @@ fn keys() {
         input.extend(b"contextplaintext");
         seed("keys_f1_seal", name, &input);
     }
+    for (name, at) in [("magic", 0), ("version", 8), ("kind", 9), ("cost", 12), ("salt", 22), ("unlock-id", 40)] {
+        seed("keys_keyring", name, &[0, at, 3]);
+    }
+    seed("keys_keyring", "extended", &[0, 100, 1, 0, 1, 2, 3]);
+    seed("keys_keyring", "raw", b"PHIKEYS\n\x01\x02");
     seed("keys_tlv", "ascending", b"\x01\x06clinic\x02\x07Patient\x03\x00");
     seed("keys_tlv", "not-ascending", b"\x02\x01a\x01\x01b\x02\x01c");
     let wrapped = Wrapped::new("aws:key", "3", Binding::Derivation, vec![9; 40]).expect("short parts").to_bytes();
@@ -78,4 +116,14 @@ fn session() {
     let bytes = AuthEvent::encode(&events);
     seed("session_auth_events", "two", &bytes);
     seed("session_auth_events", "cut", &bytes[..15]);
+}
+
+fn redact() {
+    let line =
+        "2026-05-12T20:16:22Z INFO patient 078-05-1120 born 5/12/1980, MRN 0047110, +1 (617) 555-0142 a@b.example";
+    seed("redact_scan", "line", line.as_bytes());
+    seed("redact_scan", "escapes", "\u{1b}[2m1980-05-12\u{1b}[0m \\u0030 1EG4-TE5-MK73 203.0.113.9 é".as_bytes());
+    seed("redact_writer", "two-lines", format!("\x07{line}\nmrn 4711\n").as_bytes());
+    seed("redact_sql", "literals", b"UPDATE p SET name = 'O''Brien', n = 2.5e3 WHERE id = $1 -- x");
+    seed("redact_sql", "dollar", b"SELECT $$Ada$$, $t$ $$ $t$, 'it\\'s");
 }

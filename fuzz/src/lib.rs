@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod crypto;
 mod input;
 mod keys;
+mod redact;
 mod session;
 mod types;
 
@@ -16,14 +18,24 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A program in `fuzz_targets/` and a folder in `corpus/` have the same name.
 pub const TARGETS: &[Target] = &[
+    ("audit_checkpoint", audit::checkpoint),
+    ("audit_consistency", audit::consistency),
+    ("audit_entry", audit::entry),
+    ("audit_inclusion", audit::inclusion),
+    ("audit_proof", audit::proof),
+    ("audit_verifier_key", audit::verifier_key),
     ("crypto_context", crypto::context),
     ("crypto_open", crypto::open),
     ("keys_f1_open", keys::f1_open),
     ("keys_f1_seal", keys::f1_seal),
     ("keys_f1_text", keys::f1_text),
+    ("keys_keyring", keys::keyring),
     ("keys_rows", keys::tampered_row),
     ("keys_tlv", keys::tlv_write),
     ("keys_wrapped", keys::wrapped),
+    ("redact_scan", redact::scan),
+    ("redact_sql", redact::sql),
+    ("redact_writer", redact::writer),
     ("session_auth_events", session::auth_events),
     ("session_token", session::token),
     ("types_timestamp", types::timestamp),

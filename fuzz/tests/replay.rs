@@ -17,14 +17,24 @@ macro_rules! replay {
 }
 
 replay! {
+    audit_checkpoint
+    audit_consistency
+    audit_entry
+    audit_inclusion
+    audit_proof
+    audit_verifier_key
     crypto_context
     crypto_open
     keys_f1_open
     keys_f1_seal
     keys_f1_text
+    keys_keyring
     keys_rows
     keys_tlv
     keys_wrapped
+    redact_scan
+    redact_sql
+    redact_writer
     session_auth_events
     session_token
     types_timestamp

@@ -1,11 +1,13 @@
 //! phi-keys: sealed values, lists of fields, wrapped keys, and stores that were tampered with.
 
+mod keyring;
 mod rows;
 
 use phi_keys::derive::{self, Label};
 use phi_keys::f1::{self, MessageKey, Nonce, Suite};
 use phi_keys::{Wrapped, tlv};
 
+pub(crate) use keyring::keyring;
 pub(crate) use rows::tampered_row;
 
 use crate::input::Input;
