@@ -63,7 +63,8 @@ pub(crate) fn tampered_row(input: &[u8]) {
 
 async fn open(world: &World, rows: &[KeyRow]) {
     let store = MemoryKeyStore::new();
-    store.insert(rows).await.expect("memory");
+    let change = rows.iter().cloned().fold(Change::new(), Change::insert);
+    store.commit(&change).await.expect("memory");
     let keys = Keys::builder(store).kek(world.kek.clone()).tenant(TENANT).fingerprint(world.fingerprint);
     let Ok(keys) = keys.build().await else { return };
     if let Ok(key) = keys.data_key_by_id(world.kid, &scope()).await {
