@@ -1,13 +1,4 @@
 //! What a sealed value is bound to.
-//!
-//! ```
-//! use phi_crypto::Context;
-//!
-//! let name = Context::new("Patient", "name").record_id("7431");
-//! let ssn = Context::new("Patient", "ssn").record_id("7431");
-//! assert_ne!(name.to_aad()?, ssn.to_aad()?);
-//! # Ok::<(), phi_crypto::ContextError>(())
-//! ```
 
 use core::fmt;
 
@@ -39,6 +30,15 @@ mod tag {
 /// [`row_version`](Self::row_version) is bound.
 ///
 /// The encoding is the canonical TLV of `SPEC.md`, section 2.
+///
+/// ```
+/// use phi_crypto::Context;
+///
+/// let name = Context::new("Patient", "name").record_id("7431");
+/// let ssn = Context::new("Patient", "ssn").record_id("7431");
+/// assert_ne!(name.to_aad()?, ssn.to_aad()?);
+/// # Ok::<(), phi_crypto::ContextError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context<'a> {
     record_type: &'static str,

@@ -49,3 +49,37 @@ impl<C: Default> Handles<C> {
         derived
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+    use phi_types::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_key_has_one_state_and_dead_ones_are_swept() {
+        let clock = ManualClock::at_unix_seconds(0);
+        let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap()).clock(clock.clone());
+        let keys = keys.build().await.unwrap();
+        let key = async |name: usize| keys.data_key(&Scope::group(name.to_string())).await.unwrap();
+
+        let handles = Handles::<u8>::new();
+        let first = key(0).await;
+        let derived = handles.derived(&first);
+        assert!(Arc::ptr_eq(&derived, &handles.derived(&first)));
+        let lives = Arc::downgrade(&derived);
+        drop(derived);
+        for name in 1..SWEEP {
+            handles.derived(&key(name).await);
+        }
+        assert!(lives.upgrade().is_some());
+        clock.advance(Duration::from_secs(3600));
+        for name in SWEEP..=2 * SWEEP {
+            handles.derived(&key(name).await);
+        }
+        assert!(lives.upgrade().is_none(), "what was derived outlives the lease");
+    }
+}

@@ -1,29 +1,4 @@
 //! What can be sealed, and what comes out.
-//!
-//! ```
-//! use phi_crypto::{EncodeError, Openable, Plaintext, Sealable};
-//! use zeroize::Zeroizing;
-//!
-//! struct HeartRate(u16);
-//!
-//! impl Sealable for HeartRate {
-//!     type Opens = Self;
-//!     fn plaintext(&self) -> Result<Plaintext<'_>, EncodeError> {
-//!         Ok(Plaintext::from(self.0.to_be_bytes().to_vec()))
-//!     }
-//! }
-//!
-//! impl Openable for HeartRate {
-//!     fn from_plaintext(bytes: Zeroizing<Vec<u8>>) -> Result<Self, phi_crypto::DecodeError> {
-//!         let bytes = bytes.as_slice().try_into().map_err(|_| phi_crypto::DecodeError::new())?;
-//!         Ok(Self(u16::from_be_bytes(bytes)))
-//!     }
-//! }
-//!
-//! let written = HeartRate(72).plaintext()?.to_vec();
-//! assert_eq!(HeartRate::from_plaintext(written.into())?.0, 72);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 use core::ops::Deref;
 use core::{fmt, mem};
@@ -35,6 +10,31 @@ use zeroize::Zeroizing;
 /// `Json` wrapper.
 ///
 /// Implement it for an own type that has a compact encoding; the encoding is what later versions must still read.
+///
+/// ```
+/// use phi_crypto::{EncodeError, Openable, Plaintext, Sealable};
+/// use zeroize::Zeroizing;
+///
+/// struct HeartRate(u16);
+///
+/// impl Sealable for HeartRate {
+///     type Opens = Self;
+///     fn plaintext(&self) -> Result<Plaintext<'_>, EncodeError> {
+///         Ok(Plaintext::from(self.0.to_be_bytes().to_vec()))
+///     }
+/// }
+///
+/// impl Openable for HeartRate {
+///     fn from_plaintext(bytes: Zeroizing<Vec<u8>>) -> Result<Self, phi_crypto::DecodeError> {
+///         let bytes = bytes.as_slice().try_into().map_err(|_| phi_crypto::DecodeError::new())?;
+///         Ok(Self(u16::from_be_bytes(bytes)))
+///     }
+/// }
+///
+/// let written = HeartRate(72).plaintext()?.to_vec();
+/// assert_eq!(HeartRate::from_plaintext(written.into())?.0, 72);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Sealable {
     /// The type that comes out when the value is opened.
     type Opens;

@@ -1,11 +1,4 @@
 //! A sealed value as a type: what a row, a message or a cache holds.
-//!
-//! ```
-//! use phi_crypto::Sealed;
-//!
-//! let refused = Sealed::<String>::from_bytes(b"Ada Lovelace".to_vec());
-//! assert!(refused.is_err(), "a plaintext is never taken for a sealed value");
-//! ```
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -19,6 +12,13 @@ use phi_keys::f1::{self, FormatError};
 /// With feature `sqlite` it is an SQLite `BLOB`, with feature `serde` a serde value: the text form in formats that people
 /// read, bytes in others. Reading anything else, such as a plaintext that was stored by mistake, is an error that says
 /// so. Nothing is verified before the value is opened.
+///
+/// ```
+/// use phi_crypto::Sealed;
+///
+/// let refused = Sealed::<String>::from_bytes(b"Ada Lovelace".to_vec());
+/// assert!(refused.is_err(), "a plaintext is never taken for a sealed value");
+/// ```
 pub struct Sealed<T> {
     bytes: Vec<u8>,
     /// Holds no `T`, and stands for a function that makes one.

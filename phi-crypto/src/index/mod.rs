@@ -1,19 +1,4 @@
 //! Finding rows by the exact value of a sealed field without opening any.
-//!
-//! ```
-//! use phi_crypto::{BlindIndex, Transform};
-//! use phi_keys::Keys;
-//!
-//! # async fn example(keys: Keys) -> Result<(), Box<dyn std::error::Error>> {
-//! let by_ssn = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits).open(&keys).await?;
-//!
-//! // On write: `INSERT INTO patients (id, ssn, ssn_tag) VALUES (?, ?, ?)`, bound to the sealed value and the tag.
-//! let stored = by_ssn.tag("078-05-1120")?;
-//! // On search: `SELECT id FROM patients WHERE ssn_tag = ?`.
-//! let wanted = by_ssn.tag("078 05 1120")?;
-//! assert_eq!(stored, wanted);
-//! # Ok(()) }
-//! ```
 
 mod tag;
 mod transform;
@@ -84,6 +69,24 @@ impl IndexSpec {
 }
 
 /// Computes the tags of one index. Valid while the lease of the index key is: open it per request or job.
+///
+/// ```
+/// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
+/// use phi_crypto::{BlindIndex, IndexSpec, Transform};
+///
+/// const BY_SSN: IndexSpec = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits);
+///
+/// let by_ssn = BY_SSN.open(&keys).await?;
+/// // On write: `INSERT INTO patients (id, ssn, ssn_tag) VALUES (?, ?, ?)`, bound to the sealed value and the tag.
+/// let stored = by_ssn.tag("078-05-1120")?;
+/// // On search: `SELECT id FROM patients WHERE ssn_tag = ?`.
+/// let wanted = by_ssn.tag("078 05 1120")?;
+/// assert_eq!(stored, wanted);
+/// # Ok(()) }
+/// ```
 ///
 /// # What an index gives away
 /// Whoever reads the column learns which rows hold equal values and how often each value occurs, over all patients of the

@@ -1,19 +1,4 @@
 //! Opening.
-//!
-//! ```no_run
-//! # async fn example(keys: phi_keys::Keys, stored: phi_crypto::Sealed<String>) -> Result<(), Box<dyn std::error::Error>> {
-//! use phi_crypto::{Context, Opener};
-//! use phi_types::{Phi, SubjectId};
-//!
-//! let opener = Opener::builder(keys).build();
-//! let patient = SubjectId::new("7431")?;
-//!
-//! // Asks the key store, and the KMS when the domain key is cold.
-//! let opener = opener.for_scope(&(&patient).into()).await?;
-//! // From here on nothing waits.
-//! let name: Phi<String> = opener.open(&stored, &Context::new("Patient", "name").record_id(&patient))?;
-//! # Ok(()) }
-//! ```
 
 mod error;
 mod observer;
@@ -34,6 +19,27 @@ pub use observer::{OpenObserver, Opened};
 pub use scoped::ScopedOpener;
 
 /// Makes openers for patients and groups. Cheap to clone; an application has one.
+///
+/// ```
+/// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
+/// use phi_crypto::{Context, Opener, Phi, Sealer, SubjectId};
+///
+/// # let place = Context::new("Patient", "name").record_id("7431");
+/// # let patient = SubjectId::new("7431")?;
+/// # let stored = Sealer::builder(keys.clone()).build().for_scope(&(&patient).into()).await?.seal("Ada", &place)?;
+/// let opener = Opener::builder(keys).build();
+/// let patient = SubjectId::new("7431")?;
+///
+/// // Asks the key store, and the KMS when the domain key is cold.
+/// let opener = opener.for_scope(&(&patient).into()).await?;
+/// // From here on nothing waits.
+/// let name: Phi<String> = opener.open(&stored, &Context::new("Patient", "name").record_id(&patient))?;
+/// assert_eq!(name.expose(), "Ada");
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Opener(Arc<Shared>);
 

@@ -83,3 +83,75 @@ impl EpochCell {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+
+    use super::*;
+    use crate::handles::Handles;
+    use crate::seal::{Sealer, Shared};
+    use crate::{Context, ScopedSealer, Sealed};
+
+    const PLACE: Context<'static> = Context::new("P", "f");
+
+    async fn sealer(limits: Limits) -> ScopedSealer {
+        let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap()).build();
+        let sealer = Sealer::builder(keys.await.unwrap()).build();
+        let Shared { keys, suite, clock, .. } = Arc::into_inner(sealer.0).unwrap();
+        let sealer = Sealer(Arc::new(Shared { keys, suite, clock, limits, epochs: Handles::new() }));
+        sealer.for_scope(&Scope::group("g")).await.unwrap()
+    }
+
+    /// How many values share each salt, in the order in which the salts came.
+    fn runs<T>(sealed: &[Sealed<T>]) -> Vec<usize> {
+        sealed.chunk_by(|a, b| a.as_bytes()[17..29] == b.as_bytes()[17..29]).map(<[_]>::len).collect()
+    }
+
+    #[tokio::test]
+    async fn an_epoch_holds_so_many_messages_and_no_more() {
+        let sealer = sealer(Limits { messages: 4, ..LIMITS }).await;
+        let sealed: Vec<_> = (0..10).map(|_| sealer.seal("x", &PLACE).unwrap()).collect();
+        assert_eq!(runs(&sealed), [4, 4, 2]);
+    }
+
+    #[tokio::test]
+    async fn an_epoch_holds_so_many_bytes_and_no_more() {
+        let sealer = sealer(Limits { bytes: 10, ..LIMITS }).await;
+        let sealed: Vec<_> = (0..6).map(|_| sealer.seal("four", &PLACE).unwrap()).collect();
+        assert_eq!(runs(&sealed), [2, 2, 2]);
+        assert_eq!(sealer.seal("eleven bytes", &PLACE), Err(SealError::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_batch_longer_than_an_epoch_is_sealed_in_parts() {
+        let sealer = sealer(Limits { messages: 4, ..LIMITS }).await;
+        sealer.seal("x", &PLACE).unwrap();
+        let sealed = sealer.seal_many(&[const { ("x", PLACE) }; 9]);
+        // The first part finds no room for four in the epoch that has begun, and takes one of its own.
+        assert_eq!(runs(&sealed.unwrap()), [4, 4, 1]);
+    }
+
+    #[tokio::test]
+    async fn threads_together_do_not_pass_the_limit() {
+        const THREADS: usize = 8;
+        let sealer = sealer(Limits { messages: 16, ..LIMITS }).await;
+        let barrier = Arc::new(Barrier::new(THREADS));
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (sealer, barrier) = (sealer.clone(), Arc::clone(&barrier));
+                std::thread::spawn(move || {
+                    barrier.wait();
+                    (0..100).map(|_| sealer.seal("x", &PLACE).unwrap()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut sealed: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        sealed.sort_by(|a, b| a.as_bytes()[17..29].cmp(&b.as_bytes()[17..29]));
+        let runs = runs(&sealed);
+        assert_eq!(runs.iter().sum::<usize>(), THREADS * 100);
+        assert!(runs.iter().all(|run| *run <= 16), "{runs:?}");
+    }
+}

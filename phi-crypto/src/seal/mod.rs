@@ -1,19 +1,4 @@
 //! Sealing.
-//!
-//! ```no_run
-//! # async fn example(keys: phi_keys::Keys) -> Result<(), Box<dyn std::error::Error>> {
-//! use phi_crypto::{Context, Sealed, Sealer};
-//! use phi_types::SubjectId;
-//!
-//! let sealer = Sealer::builder(keys).build();
-//! let patient = SubjectId::new("7431")?;
-//!
-//! // Asks the key store, and the KMS when the domain key is cold.
-//! let sealer = sealer.for_scope(&(&patient).into()).await?;
-//! // From here on nothing waits.
-//! let name: Sealed<String> = sealer.seal("Ada Lovelace", &Context::new("Patient", "name").record_id(&patient))?;
-//! # Ok(()) }
-//! ```
 
 mod epoch;
 mod error;
@@ -34,6 +19,24 @@ pub use error::SealError;
 pub use scoped::ScopedSealer;
 
 /// Makes sealers for patients and groups. Cheap to clone; an application has one.
+///
+/// ```
+/// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
+/// use phi_crypto::{Context, Sealed, Sealer, SubjectId};
+///
+/// let sealer = Sealer::builder(keys).build();
+/// let patient = SubjectId::new("7431")?;
+///
+/// // Asks the key store, and the KMS when the domain key is cold.
+/// let sealer = sealer.for_scope(&(&patient).into()).await?;
+/// // From here on nothing waits.
+/// let name: Sealed<String> = sealer.seal("Ada Lovelace", &Context::new("Patient", "name").record_id(&patient))?;
+/// assert_eq!(name.as_bytes().len(), "Ada Lovelace".len() + 57);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Sealer(Arc<Shared>);
 

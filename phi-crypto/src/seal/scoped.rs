@@ -60,6 +60,24 @@ impl ScopedSealer {
     /// Every plaintext and context is fixed before the draw, so a process that is cloned in mid-call repeats only
     /// identical messages. Either all values are sealed or none.
     ///
+    /// ```
+    /// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
+    /// use phi_crypto::{Context, Sealer};
+    /// use phi_keys::Scope;
+    ///
+    /// let sealer = Sealer::builder(keys).build().for_scope(&Scope::group("ward 7")).await?;
+    /// let row = Context::new("Bed", "occupant");
+    /// let sealed = sealer.seal_many(&[
+    ///     ("Ada Lovelace", row.clone().record_id(1_u64)),
+    ///     ("Grace Hopper", row.clone().record_id(2_u64)),
+    /// ])?;
+    /// assert_eq!(sealed.len(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`seal`](Self::seal), for the first value that cannot be sealed.
     pub fn seal_many<V: Sealable>(&self, items: &[(V, Context<'_>)]) -> Result<Vec<Sealed<V::Opens>>, SealError> {
