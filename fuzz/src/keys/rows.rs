@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use phi_keys::derive::Label;
 use phi_keys::{
-    EphemeralKeyring, Fingerprint, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore,
+    Change, EphemeralKeyring, Fingerprint, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore,
 };
 use phi_keys::{RowKind, Scope, Slot};
 use phi_types::Timestamp;
