@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use tracing_core::{Level, LevelFilter};
+
 /// What a log may show. Everything that is not declared is denied in [`strict`](Self::strict) mode.
 ///
 /// A name is the whole name of a field as it stands in the macro, with its dots. `message`, the text of an event, is
@@ -22,7 +24,7 @@ pub struct RedactPolicy {
     pub(crate) undeclared: Treatment,
     fields: BTreeMap<Cow<'static, str>, Treatment>,
     in_target: Vec<(Cow<'static, str>, Cow<'static, str>, Treatment)>,
-    denied: Vec<Cow<'static, str>>,
+    denied: Vec<(Cow<'static, str>, LevelFilter)>,
 }
 
 /// What happens to the value of a field.
@@ -38,9 +40,14 @@ pub(crate) enum Treatment {
     Undeclared,
 }
 
-/// Targets that print bodies or payloads of requests. axum's rejections quote the input that they refuse; the others
-/// dump what they send and receive when their level is TRACE.
-const DENIED: [&str; 4] = ["axum::rejection", "aws_smithy_runtime", "tungstenite", "tokio_postgres"];
+/// Targets that print bodies, messages or parameters, and what of them may be logged. axum's rejections quote the input
+/// that they refuse; the others dump what they send and receive when one asks for DEBUG or TRACE.
+const DENIED: [(&str, LevelFilter); 4] = [
+    ("axum::rejection", LevelFilter::OFF),
+    ("aws_smithy_runtime", LevelFilter::INFO),
+    ("tokio_postgres", LevelFilter::INFO),
+    ("tungstenite", LevelFilter::INFO),
+];
 
 /// Fields whose name alone says that their value identifies somebody.
 const KNOWN_PHI: [&str; 26] = [
@@ -105,7 +112,7 @@ impl RedactPolicy {
         for name in ["db.statement", "summary"] {
             policy.in_target.push(("sqlx".into(), name.into(), Treatment::Sql));
         }
-        policy.denied = DENIED.map(Cow::Borrowed).to_vec();
+        policy.denied = DENIED.map(|(target, most)| (target.into(), most)).to_vec();
         policy
     }
 
@@ -137,13 +144,13 @@ impl RedactPolicy {
 
     /// Denies a target and the modules below it: nothing of it is logged.
     pub fn deny_target(mut self, target: impl Into<Cow<'static, str>>) -> Self {
-        self.denied.push(target.into());
+        self.denied.push((target.into(), LevelFilter::OFF));
         self
     }
 
     /// Lets a target log that this crate denies because it prints bodies, such as `axum::rejection`.
     pub fn insecure_allow_target(mut self, target: &str) -> Self {
-        self.denied.retain(|denied| denied != target);
+        self.denied.retain(|(denied, _)| denied != target);
         self
     }
 
@@ -164,8 +171,8 @@ impl RedactPolicy {
         scoped.map(|(_, _, how)| *how).or(named).unwrap_or(self.undeclared)
     }
 
-    pub(crate) fn denies(&self, target: &str) -> bool {
-        self.denied.iter().any(|denied| is_in(target, denied))
+    pub(crate) fn denies(&self, target: &str, level: &Level) -> bool {
+        self.denied.iter().any(|(denied, most)| level > most && is_in(target, denied))
     }
 }
 
@@ -199,8 +206,10 @@ mod tests {
     #[test]
     fn targets_that_leak_bodies_are_denied_until_named() {
         let policy = RedactPolicy::strict().deny_target("dump");
-        assert!(policy.denies("axum::rejection") && policy.denies("dump::x") && !policy.denies("dumper"));
-        assert!(!policy.denies("axum"));
-        assert!(!policy.insecure_allow_target("axum::rejection").denies("axum::rejection"));
+        assert!(policy.denies("axum::rejection", &Level::ERROR) && policy.denies("dump::x", &Level::ERROR));
+        assert!(!policy.denies("dumper", &Level::TRACE) && !policy.denies("axum", &Level::TRACE));
+        assert!(policy.denies("tokio_postgres::query", &Level::DEBUG));
+        assert!(!policy.denies("tokio_postgres::query", &Level::WARN));
+        assert!(!policy.insecure_allow_target("axum::rejection").denies("axum::rejection", &Level::TRACE));
     }
 }

@@ -149,11 +149,12 @@ pub(super) fn with_letters(text: &Text<'_>, word: Word) -> Option<Finding> {
     }
 }
 
-/// `YYYYMMDD`, alone or with a time, after a label or between the delimiters of an HL7 v2 segment.
+/// `YYYYMMDD`, alone or with a time, after a label, between the delimiters of an HL7 v2 segment, or as an SQL literal.
 pub(super) fn compact(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
     let delimited = matches!(text.before(word.start), b'|' | b'^' | b'~')
         && matches!(text.at(word.end), b'|' | b'^' | b'~' | b'+' | b'-' | b'.' | b'\r' | b'\n' | b'\\' | b'"' | 0);
-    ((delimited || labels.has(Labels::DATE)) && day_of(text, word.start))
+    let literal = text.before(word.start) == b'\'' && text.at(word.end) == b'\'';
+    ((delimited || literal || labels.has(Labels::DATE)) && day_of(text, word.start))
         .then(|| Finding::new(word.start, word.end, Class::Date))
 }
 
@@ -216,6 +217,7 @@ mod tests {
                 ("Sept 9 1999", "Sept 9 1999"),
                 ("||19430902|F", "19430902"),
                 ("|20251118103000||", "20251118103000"),
+                ("VALUES ('19430902', 1)", "19430902"),
                 ("dob: 19430902", "19430902"),
                 ("birthDate=19430902", "19430902"),
                 ("20251118T103000", "20251118"),

@@ -12,11 +12,11 @@ pub(crate) fn around(text: &Text<'_>, at: usize, length: usize) -> Option<Findin
 fn start_of_local_part(text: &Text<'_>, at: usize) -> usize {
     let mut start = at;
     while start > text.limit {
-        // An escaped `+`, `.`, `-` or `_` belongs to the name; other escapes end it.
+        // An escaped `+`, `.`, `-`, `_` or letter outside ASCII belongs to the name; other escapes end it.
         let escaped = start.checked_sub(3).filter(|&i| i >= text.limit).and_then(|i| text.percent(i));
         let b = text.at(start - 1);
         match escaped {
-            Some(b'+' | b'.' | b'-' | b'_') => start -= 3,
+            Some(b'+' | b'.' | b'-' | b'_' | 0x80..) => start -= 3,
             Some(_) => break,
             None if is_local(b) && !is_text_escape(text, start) => start -= 1,
             None => break,
@@ -74,6 +74,7 @@ mod tests {
                 ("email=edward.t41%40yahoo.com&dob", "edward.t41%40yahoo.com"),
                 ("j%2Btag%40example.com", "j%2Btag%40example.com"),
                 ("Key (email)=ada@example.com", "ada@example.com"),
+                ("to=jos%C3%A9.m%40example.com", "jos%C3%A9.m%40example.com"),
                 ("'ada@example.com'", "ada@example.com"),
                 ("o'brien@example.com", "o'brien@example.com"),
                 ("jos\u{e9}@example.com", "jos\u{e9}@example.com"),

@@ -52,6 +52,8 @@ pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
                 }
                 i -= 1;
             }
+            // Most texts are settled by one word; only some go on in front of it.
+            b' ' | b'\t' if free < SPAN && !goes_on(gathered.get(free..).unwrap_or_default()) => break,
             b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'=' | b':' | b'#' | b'(' | b'[' | b'>' | b'_' | b'-' | b'.'
             | b'?' | b'*' | b'`' => i -= 1,
             // `field: "mrn", value: "…"` and a label on the line above.
@@ -61,6 +63,14 @@ pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
         }
     }
     meaning(gathered.get(free..).unwrap_or_default()).or(text.hint)
+}
+
+/// Whether a label may have begun in the words in front: `medical record`, `call back at`, or a filler.
+fn goes_on(letters: &[u8]) -> bool {
+    matches!(letters, b"record" | b"security" | b"at" | b"back" | b"backat" | b"on" | b"hospital")
+        || FILLERS
+            .iter()
+            .any(|filler| letters.strip_suffix(*filler).is_some_and(|rest| rest.is_empty() || goes_on(rest)))
 }
 
 /// What the name of a field says about its value.

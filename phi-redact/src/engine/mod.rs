@@ -64,8 +64,20 @@ impl<'a> Findings<'a> {
     }
 }
 
-const fn is_anchor(b: u8) -> bool {
-    matches!(b, b'0'..=b'9' | b'@' | b'%' | b':' | b'(' | b'\\' | 0x1b)
+/// Which bytes are anchors. A table, because seven comparisons per byte would be most of the cost of a clean line.
+#[expect(clippy::indexing_slicing, reason = "every byte has its place in a table of 256, at compile time")]
+static ANCHORS: [bool; 256] = {
+    let mut anchors = [false; 256];
+    let mut rest: &[u8] = b"0123456789@%:(\\\x1b";
+    while let [byte, tail @ ..] = rest {
+        anchors[*byte as usize] = true;
+        rest = tail;
+    }
+    anchors
+};
+
+fn is_anchor(b: u8) -> bool {
+    ANCHORS.get(usize::from(b)).copied().unwrap_or(true)
 }
 
 impl Iterator for Findings<'_> {
@@ -101,8 +113,9 @@ impl Iterator for Findings<'_> {
                     continue;
                 }
                 0x1b => {
-                    let parameters = text.run(at + 2, |b| matches!(b, b'0'..=b'9' | b';'));
-                    self.escape(if text.at(at + 1) == b'[' { at + 3 + parameters } else { at + 1 });
+                    let end = at + 2 + text.run(at + 2, |b| matches!(b, b'0'..=b'9' | b';'));
+                    let colour = text.at(at + 1) == b'[' && text.at(end).is_ascii_alphabetic();
+                    self.escape(if colour { end + 1 } else { at + 1 });
                     continue;
                 }
                 _ => {

@@ -111,12 +111,16 @@ impl<S: Subscriber> Subscriber for Redact<S> {
     }
 
     fn register_callsite(&self, meta: &'static Metadata<'static>) -> Interest {
-        if self.plans.policy.denies(meta.target()) { Interest::never() } else { self.inner.register_callsite(meta) }
+        if self.plans.policy.denies(meta.target(), meta.level()) {
+            Interest::never()
+        } else {
+            self.inner.register_callsite(meta)
+        }
     }
 
     fn enabled(&self, meta: &Metadata<'_>) -> bool {
         pass();
-        !self.plans.policy.denies(meta.target()) && self.inner.enabled(meta)
+        !self.plans.policy.denies(meta.target(), meta.level()) && self.inner.enabled(meta)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -43,7 +43,7 @@ pub(super) struct Plan {
 impl Plan {
     fn new(policy: &RedactPolicy, meta: &'static Metadata<'static>) -> Self {
         let fields = meta.fields().iter().map(|field| FieldPlan::new(policy, meta.target(), field.name())).collect();
-        Self { meta, fields, denied: policy.denies(meta.target()) }
+        Self { meta, fields, denied: policy.denies(meta.target(), meta.level()) }
     }
 }
 
