@@ -5,3 +5,4 @@ mod machine;
 mod service;
 mod support;
 mod tamper;
+mod web;
