@@ -15,7 +15,7 @@
 //! #     user: Actor::human("dr.osei").unwrap(), tenant: None, role: None, created: t0, absolute_deadline,
 //! #     auth: Vec::new(), grant: None, version: 1, mac: [0; 32] };
 //! # let stored = Stored { row: row.into(), stamp: Stamp { last_activity: t0, idle_deadline, mac: [0; 32] }, ended: None };
-//! let minutes = |n| t0.saturating_add(Duration::from_secs(n * 60));
+//! let minutes = |n: u64| t0.saturating_add(Duration::from_secs(n * 60));
 //!
 //! assert!(matches!(evaluate(&stored, minutes(14), &policy), Verdict::Active(_)));
 //! assert!(matches!(evaluate(&stored, minutes(15), &policy), Verdict::Expired { .. }));

@@ -62,20 +62,46 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others_and_only_by_its_exact_name() {
         for (lines, expected) in [
-            (&[][..], Presented::Nothing),
-            (&[b"__Host-sid=x"][..], Presented::One("x")),
-            (&[b"a=b;__Host-sid=x ;  c=d"], Presented::One("x")),
-            (&[b"a=b", b"__Host-sid=x"], Presented::One("x")),
-            (&[b"__Host-sid=x; __Host-sid=x"], Presented::One("x")),
-            (&[b"__Host-sid=x; __Host-sid=y"], Presented::Ambiguous),
-            (&[b"__Host-sid=x", b"__Host-sid="], Presented::Ambiguous),
-            (&[b"__Host-sid=\xff"], Presented::Ambiguous),
-            (&[b"__host-sid=x; __Host-sid2=y; x__Host-sid=z; __Host-sid"], Presented::Nothing),
-            (&[b"__Host-sid =x"], Presented::Nothing),
-            (&[b"__Host-sid=a=b"], Presented::One("a=b")),
+            ("", Presented::Nothing),
+            ("__Host-sid=x", Presented::One("x")),
+            ("a=b;__Host-sid=x ;  c=d", Presented::One("x")),
+            ("a=b|__Host-sid=x", Presented::One("x")),
+            ("__Host-sid=x; __Host-sid=x", Presented::One("x")),
+            ("__Host-sid=x; __Host-sid=y", Presented::Ambiguous),
+            ("__Host-sid=x|__Host-sid=", Presented::Ambiguous),
+            ("__Host-sid=\u{e9}", Presented::One("\u{e9}")),
+            ("__host-sid=x; __Host-sid2=y; x__Host-sid=z; __Host-sid", Presented::Nothing),
+            ("__Host-sid =x", Presented::Nothing),
+            ("__Host-sid=a=b", Presented::One("a=b")),
         ] {
-            let headers = headers(lines);
-            assert_eq!(scan(&headers), expected, "{lines:?}");
+            let parts: Vec<&[u8]> = lines.split('|').map(str::as_bytes).collect();
+            assert_eq!(scan(&headers(&parts)), expected, "{lines:?}");
+        }
+        assert_eq!(scan(&headers(&[b"__Host-sid=\xff"])), Presented::Ambiguous);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(lines in proptest::collection::vec(proptest::collection::vec(32_u8..=255, 0..80), 0..4)) {
+            let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+            let lines: Vec<&[u8]> = lines.into_iter().filter(|line| !line.contains(&127)).collect();
+            let _ = scan(&headers(&lines));
+        }
+
+        #[test]
+        fn the_token_is_found_wherever_it_stands(
+            before in proptest::collection::vec("[a-zA-Z_]{1,12}=[!#-:<-~]{0,20}", 0..4),
+            after in proptest::collection::vec("[a-zA-Z_]{1,12}=[!#-:<-~]{0,20}", 0..4),
+            gap in " {0,3}",
+            split in proptest::bool::ANY,
+        ) {
+            let ours = format!("__Host-sid={}", "t".repeat(43));
+            let joined = |parts: &[String]| parts.join(&format!(";{gap}"));
+            let all = [&before[..], std::slice::from_ref(&ours), &after[..]].concat();
+            let lines = if split { all } else { vec![joined(&all)] };
+            let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+            let headers = headers(&lines);
+            proptest::prop_assert_eq!(scan(&headers), Presented::One(&"t".repeat(43)));
         }
     }
 
