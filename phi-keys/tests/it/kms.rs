@@ -1,0 +1,165 @@
+//! Several KEKs, failing KMSs, and the bytes of wrapped carriers.
+
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use phi_keys::{
+    Binding, Carrier, Error, KekState, KekStatus, KeyStore, Keys, Kms, KmsError, KmsFuture, MemoryKeyStore, RowKind,
+    Slot, WrapContext, Wrapped, WrappedError,
+};
+
+use crate::support::{Site, Watched, patient};
+
+/// A KMS under a name of its own; answers when its inner one does.
+#[derive(Debug)]
+struct Named(&'static str, Arc<Watched>);
+
+impl Kms for Named {
+    fn kek_id(&self) -> &str {
+        self.0
+    }
+
+    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
+        Box::pin(async move {
+            let wrapped = self.1.wrap_dek(carrier, context).await?;
+            Ok(Wrapped::new(self.0, wrapped.kek_version(), wrapped.binding(), wrapped.blob().to_vec()).unwrap())
+        })
+    }
+
+    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
+        Box::pin(async move {
+            let inner =
+                Wrapped::new("ephemeral", wrapped.kek_version(), wrapped.binding(), wrapped.blob().to_vec()).unwrap();
+            self.1.unwrap_dek(&inner, context).await
+        })
+    }
+
+    fn status(&self) -> KmsFuture<'_, KekStatus> {
+        Box::pin(async { Ok(KekStatus::new(KekState::Enabled, Some("1".into()))) })
+    }
+}
+
+#[tokio::test]
+async fn any_of_several_keks_unwraps() {
+    let (east, west) = (Watched::new(), Watched::new());
+    let store = Arc::new(MemoryKeyStore::new());
+    let both = || Keys::builder(Arc::clone(&store)).kek(Named("east", east.clone())).kek(Named("west", west.clone()));
+    let keys = both().build().await.unwrap();
+    let (fingerprint, kid) = (keys.fingerprint(), keys.data_key(&patient("a")).await.unwrap().kid());
+
+    for down in [&east, &west] {
+        down.down.store(true, Ordering::SeqCst);
+        let keys = both().fingerprint(fingerprint).build().await.unwrap();
+        assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), kid);
+        down.down.store(false, Ordering::SeqCst);
+    }
+    for only in [Named("east", east.clone()), Named("west", west.clone())] {
+        let keys = Keys::builder(Arc::clone(&store)).kek(only).fingerprint(fingerprint).build().await.unwrap();
+        assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), kid);
+    }
+
+    let neither =
+        Keys::builder(Arc::clone(&store)).kek(Named("south", east.clone())).fingerprint(fingerprint).build().await;
+    assert!(matches!(neither, Err(Error::NoKek)));
+    east.down.store(true, Ordering::SeqCst);
+    west.down.store(true, Ordering::SeqCst);
+    let silent = both().fingerprint(fingerprint).build().await;
+    assert!(matches!(silent, Err(Error::Kms(KmsError::Unavailable(_)))));
+}
+
+#[tokio::test]
+async fn a_failure_is_not_remembered() {
+    let site = Site::new();
+    site.keys().await.data_key(&patient("a")).await.unwrap();
+    let keys = site.keys().await;
+    site.kms.down.store(true, Ordering::SeqCst);
+    assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::Kms(KmsError::Unavailable(_)))));
+    site.kms.down.store(false, Ordering::SeqCst);
+    assert!(keys.data_key(&patient("a")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_carrier_that_is_moved_to_another_domain_key_opens_nothing() {
+    // A KMS that binds nothing itself: the derivation alone must notice.
+    #[derive(Debug)]
+    struct Loose;
+    impl Kms for Loose {
+        fn kek_id(&self) -> &'static str {
+            "loose"
+        }
+        fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, _: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
+            Box::pin(
+                async move { Ok(Wrapped::new("loose", "", Binding::Derivation, carrier.expose().to_vec()).unwrap()) },
+            )
+        }
+        fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, _: &'a WrapContext) -> KmsFuture<'a, Carrier> {
+            Box::pin(
+                async move { Ok(Carrier::from_bytes(zeroize::Zeroizing::new(wrapped.blob().try_into().unwrap()))) },
+            )
+        }
+        fn status(&self) -> KmsFuture<'_, KekStatus> {
+            Box::pin(async { Ok(KekStatus::new(KekState::Enabled, None)) })
+        }
+    }
+
+    let store = Arc::new(MemoryKeyStore::new());
+    let keys = Keys::builder(Arc::clone(&store)).kek(Loose).tenant("clinic").build().await.unwrap();
+    keys.data_key(&patient("a")).await.unwrap();
+    let rows = store.domain_rows().await.unwrap();
+    let (root, data) = (
+        &rows.iter().find(|row| row.slot == Slot::root()).unwrap(),
+        &rows.iter().find(|row| row.slot != Slot::root()).unwrap(),
+    );
+
+    // The whole wrapped key of one row in the place of the other's, on a store that somebody else can write.
+    let mut forged = (*root).clone();
+    forged.wrapped.clone_from(&data.wrapped);
+    let victim = Arc::new(MemoryKeyStore::new());
+    victim.commit(&phi_keys::Change::new().insert(forged)).await.unwrap();
+    let opened = Keys::builder(victim).kek(Loose).fingerprint(keys.fingerprint()).build().await;
+    assert!(matches!(opened, Err(Error::KeyRejected(RowKind::Domain))), "{opened:?}");
+}
+
+#[test]
+fn every_flipped_bit_of_wrapped_bytes_reads_as_something_else_or_not_at_all() {
+    let good = Wrapped::new("local:clinic", "12", Binding::Native, vec![0xaa; 89]).unwrap();
+    let bytes = good.to_bytes();
+    for bit in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert_ne!(Wrapped::from_bytes(&bad).ok(), Some(good.clone()), "bit {bit}");
+    }
+    for length in 0..bytes.len() {
+        assert_eq!(Wrapped::from_bytes(&bytes[..length]), Err(WrappedError::Malformed), "length {length}");
+    }
+    let mut long = bytes.clone();
+    long.push(0);
+    assert_eq!(Wrapped::from_bytes(&long), Err(WrappedError::Malformed));
+    let mut newer = bytes;
+    newer[0] = 2;
+    assert_eq!(Wrapped::from_bytes(&newer), Err(WrappedError::Format(2)));
+    assert_eq!(Wrapped::new("x".repeat(65_536), "", Binding::Native, Vec::new()), Err(WrappedError::TooLong));
+}
+
+#[tokio::test]
+async fn every_flipped_bit_of_a_wrapped_domain_key_is_refused() {
+    // Without the MAC, which a row of the root key cannot have checked before it is unwrapped.
+    let site = Site::new();
+    let fingerprint = site.keys().await.fingerprint();
+    let rows = site.store.slot(&Slot::root()).await.unwrap();
+    let good = rows.iter().find(|row| row.kind == RowKind::Domain).unwrap();
+    for bit in 0..good.wrapped.len() * 8 {
+        let mut bad = good.clone();
+        bad.wrapped[bit / 8] ^= 1 << (bit % 8);
+        let store = MemoryKeyStore::new();
+        store.commit(&phi_keys::Change::new().insert(bad)).await.unwrap();
+        let opened = Keys::builder(store).kek(Arc::clone(&site.kms)).fingerprint(fingerprint).build().await;
+        assert!(
+            matches!(
+                opened,
+                Err(Error::KeyRejected(_) | Error::NoKek | Error::Kms(KmsError::Refused | KmsError::UnknownVersion))
+            ),
+            "bit {bit}: {opened:?}"
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! What this crate guarantees, shown from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs
+)]
+
+mod hierarchy;
+mod kms;
+mod races;
+mod support;
+mod vectors;
+
+#[cfg(feature = "test-util")]
+mod conformance;
+#[cfg(all(feature = "local", unix))]
+mod keyring;
+#[cfg(all(feature = "local", unix))]
+mod rewrap;
+#[cfg(feature = "sqlite")]
+mod rows;
+#[cfg(feature = "sqlite")]
+mod shred;

@@ -1,0 +1,134 @@
+//! Many tasks and several processes at once.
+
+use std::sync::Arc;
+
+use phi_keys::{Error, KeyStore, KeyUse, Keys, MemoryKeyStore};
+use tokio::sync::Barrier;
+
+use crate::support::{Site, Watched, patient, subject};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_tasks_on_cold_keys_ask_the_kms_once() {
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Watched::slow());
+    let builder = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms));
+    let kid = builder().build().await.unwrap().data_key(&patient("one")).await.unwrap().kid();
+
+    for spread in [1, 1_000] {
+        let keys = builder().build().await.unwrap();
+        let before = kms.calls();
+        let tasks = (0..1_000).map(|number| {
+            let keys = keys.clone();
+            let scope = if number % spread == 0 { patient("one") } else { patient(&number.to_string()) };
+            tokio::spawn(async move { keys.data_key(&scope).await.unwrap().kid() })
+        });
+        let kids = futures(tasks).await;
+        assert_eq!(kids[0], kid);
+        let after = kms.calls();
+        assert_eq!((after.0 - before.0, after.1 - before.1), (0, 1), "one unwrapping of the domain key, no wrapping");
+    }
+}
+
+async fn futures<T>(tasks: impl Iterator<Item = tokio::task::JoinHandle<T>>) -> Vec<T> {
+    let tasks = tasks.collect::<Vec<_>>();
+    let mut results = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
+}
+
+/// Every process is a key manager of its own; all stand at the barrier and then ask at once.
+async fn one_winner(stores: Vec<Arc<dyn KeyStore>>, kms: Arc<Watched>) {
+    for round in 0..20 {
+        let scope = patient(&format!("patient {round}"));
+        let barrier = Arc::new(Barrier::new(stores.len()));
+        let tasks = stores.iter().map(|store| {
+            let (store, kms, barrier, scope) =
+                (Arc::clone(store), Arc::clone(&kms), Arc::clone(&barrier), scope.clone());
+            tokio::spawn(async move {
+                // In the first round the root key, the domain key and the data key are all raced for.
+                let builder = Keys::builder(store).kek(kms).tenant("clinic");
+                barrier.wait().await;
+                let keys = builder.build().await.unwrap();
+                (keys.fingerprint(), keys.data_key(&scope).await.unwrap().full_id())
+            })
+        });
+        let found = futures(tasks).await;
+        assert!(found.iter().all(|ids| *ids == found[0]), "round {round}: {found:?}");
+    }
+    let store = &stores[0];
+    let uses = store.domain_rows().await.unwrap().into_iter().map(|row| row.slot.key_use).collect::<Vec<_>>();
+    assert_eq!(uses.len(), 2, "one root key and one domain key: {uses:?}");
+    assert!(uses.contains(&KeyUse::Root) && uses.contains(&KeyUse::Data));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_creators_in_memory_one_wins() {
+    let store: Arc<dyn KeyStore> = Arc::new(MemoryKeyStore::new());
+    one_winner(vec![store; 8], Watched::slow()).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_creators_on_one_database_one_wins() {
+    let database = crate::support::sqlite::Database::new().await;
+    let mut stores: Vec<Arc<dyn KeyStore>> = Vec::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(phi_keys::SqliteKeyStore::new(database.another_pool().await)));
+    }
+    one_winner(stores, Watched::slow()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shred_wins_against_every_reader() {
+    let site = Site::new();
+    let keys = site.keys().await;
+    for round in 0..100 {
+        let scope = patient(&format!("patient {round}"));
+        keys.data_key(&scope).await.unwrap();
+        let barrier = Arc::new(Barrier::new(9));
+        let readers = (0..8).map(|_| {
+            let (keys, scope, barrier) = (keys.clone(), scope.clone(), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                let mut handles = Vec::new();
+                for _ in 0..20 {
+                    handles.extend(keys.data_key(&scope).await.ok());
+                    tokio::task::yield_now().await;
+                }
+                handles
+            })
+        });
+        let readers = readers.collect::<Vec<_>>();
+        barrier.wait().await;
+        let _ = keys.shred(&subject(&format!("patient {round}"))).await.unwrap();
+        for reader in readers {
+            for handle in reader.await.unwrap() {
+                assert!(!handle.is_live(), "round {round}: a handle outlived the shred");
+            }
+        }
+        assert!(matches!(keys.data_key(&scope).await, Err(Error::Shredded)));
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_task_does_not_take_the_others_down() {
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Watched::slow());
+    let builder = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms));
+    builder().build().await.unwrap().data_key(&patient("a")).await.unwrap();
+    let keys = builder().build().await.unwrap();
+    let leader = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.data_key(&patient("a")).await }
+    });
+    let follower = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.data_key(&patient("a")).await }
+    });
+    for _ in 0..5 {
+        tokio::task::yield_now().await;
+    }
+    leader.abort();
+    assert!(follower.await.unwrap().is_ok());
+    assert!(leader.await.is_err());
+}

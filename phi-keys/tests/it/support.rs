@@ -1,0 +1,158 @@
+//! What several tests share.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use phi_keys::{
+    Carrier, EphemeralKeyring, KekStatus, Keys, KeysBuilder, Kms, KmsError, KmsFuture, MemoryKeyStore, RootPin, Scope,
+    WrapContext, Wrapped,
+};
+use phi_types::SubjectId;
+
+pub(crate) fn subject(id: &str) -> SubjectId {
+    SubjectId::new(id).unwrap()
+}
+
+pub(crate) fn patient(id: &str) -> Scope {
+    Scope::subject(&subject(id))
+}
+
+/// A KMS that counts calls, takes its time, and can be switched off.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) kms: EphemeralKeyring,
+    pub(crate) wraps: AtomicU64,
+    pub(crate) unwraps: AtomicU64,
+    pub(crate) down: AtomicBool,
+    pub(crate) slow: bool,
+}
+
+impl Watched {
+    pub(crate) fn new() -> Arc<Self> {
+        Self::with(false)
+    }
+
+    pub(crate) fn slow() -> Arc<Self> {
+        Self::with(true)
+    }
+
+    fn with(slow: bool) -> Arc<Self> {
+        let (wraps, unwraps, down) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { kms: EphemeralKeyring::generate().unwrap(), wraps, unwraps, down, slow })
+    }
+
+    pub(crate) fn calls(&self) -> (u64, u64) {
+        (self.wraps.load(Ordering::SeqCst), self.unwraps.load(Ordering::SeqCst))
+    }
+
+    async fn answer(&self, counter: &AtomicU64) -> Result<(), KmsError> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        if self.slow {
+            // Lets every other task that could run do so.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        if self.down.load(Ordering::SeqCst) { Err(KmsError::unavailable("switched off")) } else { Ok(()) }
+    }
+}
+
+impl Kms for Watched {
+    fn kek_id(&self) -> &str {
+        self.kms.kek_id()
+    }
+
+    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
+        Box::pin(async move {
+            self.answer(&self.wraps).await?;
+            self.kms.wrap_dek(carrier, context).await
+        })
+    }
+
+    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
+        Box::pin(async move {
+            self.answer(&self.unwraps).await?;
+            self.kms.unwrap_dek(wrapped, context).await
+        })
+    }
+
+    fn status(&self) -> KmsFuture<'_, KekStatus> {
+        self.kms.status()
+    }
+
+    fn root_pin(&self) -> Option<&dyn RootPin> {
+        self.kms.root_pin()
+    }
+}
+
+/// A store and a KEK that several key managers share, as processes do.
+pub(crate) struct Site {
+    pub(crate) store: Arc<MemoryKeyStore>,
+    pub(crate) kms: Arc<Watched>,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self { store: Arc::new(MemoryKeyStore::new()), kms: Watched::new() }
+    }
+
+    pub(crate) fn builder(&self) -> KeysBuilder {
+        Keys::builder(Arc::clone(&self.store)).kek(Arc::clone(&self.kms)).tenant("clinic")
+    }
+
+    pub(crate) async fn keys(&self) -> Keys {
+        self.builder().build().await.unwrap()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite {
+    use std::path::PathBuf;
+
+    use sqlx::SqlitePool;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+    use tempfile::TempDir;
+
+    /// A database in a folder of its own.
+    pub(crate) struct Database {
+        pub(crate) folder: TempDir,
+        pub(crate) pool: SqlitePool,
+    }
+
+    impl Database {
+        pub(crate) async fn new() -> Self {
+            Self::with(SqliteJournalMode::Wal).await
+        }
+
+        pub(crate) async fn with(mode: SqliteJournalMode) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let pool = connect(&folder.path().join("clinic.db"), mode).await;
+            Self { folder, pool }
+        }
+
+        pub(crate) async fn another_pool(&self) -> SqlitePool {
+            connect(&self.path(), SqliteJournalMode::Wal).await
+        }
+
+        /// For a forger who does not care whether the writes survive a power failure.
+        pub(crate) async fn fast_pool(&self) -> SqlitePool {
+            let options = SqliteConnectOptions::new().filename(self.path()).synchronous(SqliteSynchronous::Off);
+            SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+        }
+
+        pub(crate) fn path(&self) -> PathBuf {
+            self.folder.path().join("clinic.db")
+        }
+
+        /// Every byte of every file of the database, by name.
+        pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+            let entries = std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
+            entries.map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap())).collect()
+        }
+    }
+
+    async fn connect(path: &std::path::Path, mode: SqliteJournalMode) -> SqlitePool {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(mode);
+        SqlitePoolOptions::new().max_connections(4).connect_with(options).await.unwrap()
+    }
+}
