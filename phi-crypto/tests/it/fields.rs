@@ -162,7 +162,11 @@ async fn whoever_watches_is_told_of_each_opening_and_each_refusal() {
     opener.open(&sealed, &NAME).unwrap();
     opener.open(&sealed, &NAME).unwrap();
     opener.open(&sealed, &NAME.row_version(2)).unwrap_err();
+    // What the cipher has not seen tells nothing of the value.
     opener.open_into(b"Ada Lovelace", &NAME, &mut Vec::new()).unwrap_err();
+    opener.open(&sealed, &NAME.tenant("other")).unwrap_err();
+    clinic.clock.advance(crate::support::LEASE);
+    opener.open(&sealed, &NAME).unwrap_err();
     assert_eq!((counts.opened.load(Ordering::SeqCst), counts.refused.load(Ordering::SeqCst)), (2, 1));
 }
 

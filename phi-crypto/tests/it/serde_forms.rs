@@ -25,6 +25,18 @@ async fn any_serde_type_is_sealed_as_json() {
 }
 
 #[tokio::test]
+async fn a_value_of_another_shape_is_an_error_without_the_value() {
+    let clinic = Clinic::new().await;
+    let place = Context::new("Patient", "allergies");
+    let sealed = clinic.sealer("ada").await.seal(&Json("Lovelace"), &place).unwrap();
+    let as_number = Sealed::<Json<u64>>::from_bytes(sealed.into_bytes()).unwrap();
+    let error = clinic.opener("ada").await.open(&as_number, &place).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    let text = format!("{error} {error:?} {source} {source:?}");
+    assert!(matches!(error, phi_crypto::OpenError::Decode(_)) && !text.contains("Lovelace"), "{text}");
+}
+
+#[tokio::test]
 async fn a_sealed_value_is_text_where_people_read() {
     let clinic = Clinic::new().await;
     let sealed = clinic.sealer("ada").await.seal("Ada", &Context::new("Patient", "name")).unwrap();
