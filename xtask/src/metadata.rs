@@ -17,6 +17,8 @@ pub(crate) struct Package {
     /// `None` for a path dependency.
     pub(crate) source: Option<String>,
     pub(crate) manifest: String,
+    /// Not `publish = false`.
+    pub(crate) published: bool,
     pub(crate) features: Vec<String>,
     /// Names of the declared dependencies, of every kind.
     pub(crate) dependencies: Vec<String>,
@@ -62,9 +64,9 @@ impl Metadata {
         self.packages.iter().filter(|package| self.members.contains(&package.id))
     }
 
-    /// The published crates: every member whose name begins with `phi-`.
+    /// The published crates.
     pub(crate) fn product(&self) -> impl Iterator<Item = &Package> {
-        self.workspace().filter(|package| package.name.starts_with("phi-"))
+        self.workspace().filter(|package| package.published)
     }
 }
 
@@ -96,6 +98,7 @@ fn package(value: &Value) -> Package {
         licence: value.get("license").and_then(Value::as_str).map(str::to_owned),
         source: value.get("source").and_then(Value::as_str).map(str::to_owned),
         manifest: text(value, "manifest_path"),
+        published: value.get("publish").is_none_or(Value::is_null),
         features: value
             .get("features")
             .and_then(Value::as_object)

@@ -6,6 +6,7 @@ use crate::shell::{self, Result};
 /// `cargo xtask features`: each published crate without features, with its defaults, and with each feature alone.
 pub(crate) fn main() -> Result {
     let metadata = Metadata::members_only()?;
+    let mut broken = Vec::new();
     for package in metadata.product() {
         let features = package.features.iter().map(String::as_str);
         let alone = features.filter(|feature| *feature != "default" && !metadata::is_set_apart(feature));
@@ -14,8 +15,10 @@ pub(crate) fn main() -> Result {
             // Clippy rather than check: it denies warnings without compiling every dependency again with other flags.
             check.args(["clippy", "--quiet", "--locked", "-p", &package.name, "--no-default-features"]);
             check.args(["--features", feature, "--", "-D", "warnings"]);
-            shell::run(&mut check)?;
+            if shell::run(&mut check).is_err() {
+                broken.push(format!("{} with `{feature}`", package.name));
+            }
         }
     }
-    Ok(())
+    if broken.is_empty() { Ok(()) } else { Err(format!("does not stand alone: {}", broken.join(", ")).into()) }
 }

@@ -125,6 +125,7 @@ mod tests {
             licence: licence.map(str::to_owned),
             source: source.map(str::to_owned),
             manifest: String::new(),
+            published: true,
             features: Vec::new(),
             dependencies: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! Which packages an area names, and which servers their tests use.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::run::Selection;
 use crate::metadata::{self, Metadata};
@@ -9,25 +10,19 @@ use crate::shell::{self, Result};
 
 struct Area {
     name: &'static str,
-    packages: &'static [&'static str],
+    /// Every package in it belongs to the area: a new one is tested without being named here.
+    folder: &'static str,
     parts: &'static [Part],
 }
 
-/// Examples are found by their folder: a new one is tested without being named here.
-const EXAMPLES: &str = "examples";
-
 const AREAS: &[Area] = &[
-    Area { name: "types", packages: &["phi-types"], parts: &[] },
-    Area {
-        name: "keys",
-        packages: &["phi-keys"],
-        parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack],
-    },
-    Area { name: "crypto", packages: &["phi-crypto"], parts: &[Part::Postgres] },
-    Area { name: "audit", packages: &["phi-audit"], parts: &[Part::Postgres, Part::Ministack] },
-    Area { name: "session", packages: &["phi-session"], parts: &[Part::Postgres, Part::Redis] },
-    Area { name: "redact", packages: &["phi-redact"], parts: &[] },
-    Area { name: EXAMPLES, packages: &[], parts: &[] },
+    Area { name: "types", folder: "phi-types", parts: &[] },
+    Area { name: "keys", folder: "phi-keys", parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack] },
+    Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres] },
+    Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack] },
+    Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis] },
+    Area { name: "redact", folder: "phi-redact", parts: &[] },
+    Area { name: "examples", folder: "examples", parts: &[] },
 ];
 
 /// What one run of `cargo xtask test` does.
@@ -67,7 +62,7 @@ impl Plan {
         }
         let names: BTreeSet<&str> = metadata
             .workspace()
-            .filter(|package| self.areas.iter().any(|area| area.holds(&package.name, &package.manifest)))
+            .filter(|package| self.areas.iter().any(|area| area.holds(&package.manifest)))
             .map(|package| package.name.as_str())
             .collect();
         let mut args: Vec<String> = names.iter().flat_map(|name| ["-p".to_owned(), (*name).to_owned()]).collect();
@@ -79,12 +74,8 @@ impl Plan {
 }
 
 impl Area {
-    fn holds(&self, package: &str, manifest: &str) -> bool {
-        if self.name == EXAMPLES {
-            let folder = shell::root().join(EXAMPLES);
-            return std::path::Path::new(manifest).starts_with(folder);
-        }
-        self.packages.contains(&package)
+    fn holds(&self, manifest: &str) -> bool {
+        Path::new(manifest).starts_with(shell::root().join(self.folder))
     }
 }
 
