@@ -1,0 +1,9 @@
+//! Who signs in: accounts, passwords and one-time codes.
+
+mod password;
+mod role;
+mod totp;
+
+pub(crate) use password::{Password, PasswordHash};
+pub(crate) use role::Role;
+pub(crate) use totp::TotpSecret;

@@ -1,0 +1,15 @@
+//! Server-rendered pages: no script, no inline style, values escaped by construction.
+
+mod access;
+mod chart;
+mod layout;
+mod login;
+mod search;
+mod sessions;
+
+pub(crate) use access::{AccessRow, LogState, access};
+pub(crate) use chart::{Chart, Record, chart};
+pub(crate) use layout::{STYLE, Who, problem};
+pub(crate) use login::{code, login};
+pub(crate) use search::{Hit, search};
+pub(crate) use sessions::{SessionRow, sessions};
