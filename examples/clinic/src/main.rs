@@ -4,11 +4,16 @@
 mod auth;
 mod cli;
 mod clock;
+mod db;
 mod failure;
 mod fhir;
+mod folder;
 mod hex;
+mod leak;
 mod pages;
 mod population;
 mod random;
+mod report;
+mod tour;
 
 fn main() {}
