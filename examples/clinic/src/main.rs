@@ -9,10 +9,12 @@ mod failure;
 mod fhir;
 mod folder;
 mod hex;
+mod import;
 mod leak;
 mod pages;
 mod population;
 mod random;
+mod records;
 mod report;
 mod tour;
 

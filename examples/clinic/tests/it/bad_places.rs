@@ -1,0 +1,173 @@
+//! Folders, keys, disks, ports and databases that the clinic cannot work with.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::{PATIENT, Place, bundle, entry, one_line, patient};
+
+/// A place that was set up, with an import that stopped, so that no tour runs.
+fn set_up() -> Place {
+    let place = Place::new();
+    place.bundle("1.json", "{");
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"));
+    place
+}
+
+fn chmod(place: &Place, name: &str, mode: u32) {
+    fs::set_permissions(place.path(name), Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_world_readable_keyring_or_key_file_is_refused() {
+    let place = set_up();
+    for name in ["data/clinic.keyring", "data.key", "data/clinic.db", "data/clinic.log"] {
+        assert_eq!(fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    for name in ["data/clinic.keyring", "data.key"] {
+        chmod(&place, name, 0o644);
+        let line = one_line(&place.run());
+        assert!(line.contains("0600"), "{name}: {line}");
+        chmod(&place, name, 0o600);
+    }
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"), "and accepted again");
+}
+
+#[test]
+fn an_unreadable_keyring_is_refused() {
+    let place = set_up();
+    fs::remove_file(place.path("data/clinic.keyring")).unwrap();
+    fs::create_dir(place.path("data/clinic.keyring")).unwrap();
+    let line = one_line(&place.run());
+    assert!(line.contains("keyring"), "{line}");
+}
+
+#[test]
+fn a_damaged_keyring_is_refused() {
+    let place = set_up();
+    fs::write(place.path("data/clinic.keyring"), "not a keyring").unwrap();
+    let line = one_line(&place.run());
+    assert!(line.contains("keyring"), "{line}");
+}
+
+#[test]
+fn a_lost_keyring_is_not_replaced() {
+    let place = set_up();
+    fs::remove_file(place.path("data/clinic.keyring")).unwrap();
+    let line = one_line(&place.run());
+    assert!(line.contains("key"), "{line}");
+    assert!(!line.contains("bundle"), "{line}");
+}
+
+#[test]
+fn a_lost_or_foreign_key_file_is_refused() {
+    let place = set_up();
+    let key = fs::read(place.path("data.key")).unwrap();
+    fs::remove_file(place.path("data.key")).unwrap();
+    assert!(one_line(&place.run()).contains("put back the file <data folder>.key"));
+    fs::write(place.path("data.key"), "00".repeat(32)).unwrap();
+    chmod(&place, "data.key", 0o600);
+    let line = one_line(&place.run());
+    assert!(line.contains("key"), "{line}");
+    fs::write(place.path("data.key"), key).unwrap();
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"));
+}
+
+#[test]
+fn a_wrong_passphrase_is_refused() {
+    let place = Place::new();
+    place.bundle("1.json", "{");
+    let run = |passphrase: &str| one_line(&place.command().env("CLINIC_PASSPHRASE", passphrase).output().unwrap());
+    assert!(run("correct horse battery staple").contains("bundle 1 of 1"));
+    assert!(!place.path("data.key").exists(), "a passphrase needs no key file");
+    let line = run("incorrect horse battery staple");
+    assert!(line.contains("passphrase") && !line.contains("horse"), "{line}");
+    assert!(run("correct horse battery staple").contains("bundle 1 of 1"));
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_refused() {
+    let place = Place::new();
+    place.bundle("1.json", "{");
+    fs::write(place.data(), "").unwrap();
+    assert!(one_line(&place.run()).contains("the data folder cannot be used"));
+}
+
+#[test]
+fn a_busy_port_is_named_before_anything_is_imported() {
+    let place = Place::new();
+    place.bundle("1.json", bundle(&[patient("a", "M-1")]));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
+    command.env_remove("CLINIC_PASSPHRASE").args(["--port", &port]);
+    command.arg("--data-dir").arg(place.data()).arg("--import").arg(place.path("bundles"));
+    let line = one_line(&command.output().unwrap());
+    assert!(line.contains(&format!("port {port} on 127.0.0.1 is taken; choose another with --port")), "{line}");
+    assert_eq!(place.count("clinic_patients"), 0);
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused() {
+    let place = set_up();
+    for area in ["clinic", "phi_keys", "phi_audit", "phi_session"] {
+        let bump = |by: &'static str| {
+            place.sql(|connection| {
+                let query = format!("UPDATE {area}_schema SET version = version {by}");
+                Box::pin(async move {
+                    let done = sqlx::query(sqlx::AssertSqlSafe(query)).execute(connection).await.unwrap();
+                    assert_eq!(done.rows_affected(), 1);
+                })
+            });
+        };
+        bump("+ 1000");
+        let line = one_line(&place.run());
+        assert!(line.contains("newer") && line.contains("1001"), "{area}: {line}");
+        bump("- 1000");
+    }
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"));
+}
+
+/// The shell ignores the signal of the limit, so that writes fail as they do on a full disk.
+#[test]
+fn a_full_disk_is_named_and_leaves_whole_bundles_only() {
+    let place = Place::new();
+    let filler = |n: usize| {
+        let text = "x".repeat(400_000);
+        entry(&format!("o{n}"), &format!(r#"{{"resourceType":"Observation","id":"o{n}","note":[{{"text":"{text}"}}]}}"#))
+    };
+    place.bundle("1.json", bundle(&[patient("a", "M-1")]));
+    for number in 2..8 {
+        let (id, mrn) = (format!("p{number}"), format!("M-{number}"));
+        place.bundle(&format!("{number}.json"), bundle(&[patient(&id, &mrn), filler(number), filler(number + 10)]));
+    }
+    let program = place.command();
+    let mut limited = Command::new("bash");
+    // Blocks of 1,024 bytes.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""]).arg(program.get_program());
+    limited.args(program.get_args()).env_remove("CLINIC_PASSPHRASE");
+    let line = one_line(&limited.output().unwrap());
+    assert!(line.contains("the disk is full or refuses to write; make room and run again"), "{line}");
+    let (bundles, patients) = (place.count("clinic_bundles"), place.count("clinic_patients"));
+    assert!((1..7).contains(&bundles) && bundles == patients, "{bundles} bundles, {patients} patients");
+    assert_eq!(place.count("clinic_documents"), 1 + (bundles - 1) * 3, "whole bundles only");
+
+    place.bundle("8.json", "{");
+    assert!(one_line(&place.run()).contains("bundle 8 of 8"), "with room, the import goes on");
+    assert_eq!(place.count("clinic_patients"), 7);
+}
+
+#[test]
+fn a_sealed_patient_is_nowhere_in_clear() {
+    let place = Place::new();
+    place.bundle("1.json", bundle(&[entry("p", PATIENT)]));
+    place.bundle("2.json", "{");
+    one_line(&place.run());
+    let words = ["Quill", "Wilhelmina", "987-65-4321", "987654321", "555-0142", "1931-02-28", "MRN-7340021", "Larkspur"];
+    for (path, bytes) in crate::support::files(&place.data()) {
+        for word in words {
+            assert!(!bytes.windows(word.len()).any(|part| part == word.as_bytes()), "{word} in {}", path.display());
+        }
+    }
+}
