@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::fhir::Identifier;
 
 /// The schema that this version of the clinic writes.
@@ -28,33 +28,33 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, Failure> {
         .max_connections(4)
         .connect_with(options)
         .await
-        .map_err(Failure::doing("opening the database"))?;
+        .doing("opening the database")?;
     migrate(&pool).await?;
     Ok(pool)
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<(), Failure> {
-    let fail = || Failure::doing("setting up the clinic's tables");
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
+    let doing = "setting up the clinic's tables";
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.doing(doing)?;
     sqlx::query("CREATE TABLE IF NOT EXISTS clinic_schema (version INTEGER NOT NULL) STRICT")
         .execute(&mut *tx)
         .await
-        .map_err(fail())?;
-    let found = sqlx::query("SELECT max(version) FROM clinic_schema").fetch_one(&mut *tx).await.map_err(fail())?;
-    match found.try_get::<Option<i64>, _>(0).map_err(fail())? {
+        .doing(doing)?;
+    let found = sqlx::query("SELECT max(version) FROM clinic_schema").fetch_one(&mut *tx).await.doing(doing)?;
+    match found.try_get::<Option<i64>, _>(0).doing(doing)? {
         Some(VERSION) => {}
         Some(found) if found > VERSION => return Err(Failure::NewerDatabase { found, known: VERSION }),
         _ => {
             // The text is made of constants alone.
-            sqlx::raw_sql(AssertSqlSafe(schema())).execute(&mut *tx).await.map_err(fail())?;
+            sqlx::raw_sql(AssertSqlSafe(schema())).execute(&mut *tx).await.doing(doing)?;
             sqlx::query("INSERT INTO clinic_schema (version) VALUES (?)")
                 .bind(VERSION)
                 .execute(&mut *tx)
                 .await
-                .map_err(fail())?;
+                .doing(doing)?;
         }
     }
-    tx.commit().await.map_err(fail())
+    tx.commit().await.doing(doing)
 }
 
 /// Version 1. Every identifier is a sealed BLOB of its own; tags are keyed and nulled when the patient is shredded. No

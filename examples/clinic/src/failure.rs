@@ -40,15 +40,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// For `map_err`: says what was being done, and recognises a full disk wherever it shows.
-    pub(crate) fn doing<E: Into<Source>>(doing: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| {
-            let source = source.into();
-            if is_disk_full(&*source) { Self::DiskFull } else { Self::While { doing, source } }
-        }
-    }
-
-    /// The same for a file of the data folder.
+    /// For `map_err`: a file of the data folder could not be used.
     pub(crate) fn file(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| if is_disk_full(&source) { Self::DiskFull } else { Self::Folder { what, source } }
     }
@@ -105,6 +97,20 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+/// Says what was being done when something failed, and recognises a full disk wherever it shows.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: &'static str) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Source>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: &'static str) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let source = error.into();
+            if is_disk_full(&*source) { Failure::DiskFull } else { Failure::While { doing, source } }
+        })
+    }
+}
 
 /// Whether an error, or what caused it, is a device that takes no more bytes. `SQLITE_FULL` is 13; quotas and file size
 /// limits reach SQLite as a failed write, `SQLITE_IOERR_WRITE` 778.

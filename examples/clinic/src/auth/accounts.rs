@@ -10,7 +10,7 @@ use sqlx::{Row, SqlitePool};
 use tokio::sync::Mutex;
 
 use super::{Password, PasswordHash, Role, TotpSecret};
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 
 /// Wrong passwords and codes in a row before an account is locked, well under the hundred of NIST SP 800-63B-4 3.2.2.
 const ATTEMPTS: i64 = 5;
@@ -68,11 +68,11 @@ impl Accounts {
 
     /// Makes the account, or gives it a new password and code secret and unlocks it.
     pub(crate) async fn issue(&self, login: &'static str, role: Role) -> Result<Credentials, Failure> {
-        let fail = || Failure::doing("issuing an account");
+        let doing = "issuing an account";
         let (password, totp) = (Password::random()?, TotpSecret::random()?);
         let hash = PasswordHash::new(&password)?;
-        let sealer = self.sealer.for_scope(&Scope::group(SCOPE)).await.map_err(fail())?;
-        let sealed = sealer.seal(totp.as_bytes(), &context(login)).map_err(fail())?;
+        let sealer = self.sealer.for_scope(&Scope::group(SCOPE)).await.doing(doing)?;
+        let sealed = sealer.seal(totp.as_bytes(), &context(login)).doing(doing)?;
         sqlx::query(
             "INSERT INTO clinic_accounts (login, role, password, totp) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (login) DO UPDATE SET role = ?2, password = ?3, totp = ?4, last_step = 0, failures = 0, locked_until = 0",
@@ -83,29 +83,29 @@ impl Accounts {
         .bind(sealed)
         .execute(&self.db)
         .await
-        .map_err(fail())?;
+        .doing(doing)?;
         Ok(Credentials { login, role, password, totp })
     }
 
     /// The first factor.
     pub(crate) async fn check_password(&self, login: &str, password: Password) -> Result<Result<Role, Refusal>, Failure> {
-        let fail = || Failure::doing("checking a password");
+        let doing = "checking a password";
         let _turn = self.turn.lock().await;
         let row = sqlx::query("SELECT role, password, locked_until FROM clinic_accounts WHERE login = ?")
             .bind(login)
             .fetch_optional(&self.db)
             .await
-            .map_err(fail())?;
+            .doing(doing)?;
         let (hash, role, locked) = match &row {
             Some(row) => (
-                PasswordHash::stored(row.try_get("password").map_err(fail())?),
-                Role::from_text(row.try_get("role").map_err(fail())?),
-                row.try_get::<i64, _>("locked_until").map_err(fail())? > self.now(),
+                PasswordHash::stored(row.try_get("password").doing(doing)?),
+                Role::from_text(row.try_get("role").doing(doing)?),
+                row.try_get::<i64, _>("locked_until").doing(doing)? > self.now(),
             ),
             // As slow as a known account, so that names cannot be guessed by the clock.
             None => (decoy()?, None, false),
         };
-        let fits = tokio::task::spawn_blocking(move || hash.fits(&password)).await.map_err(fail())?;
+        let fits = tokio::task::spawn_blocking(move || hash.fits(&password)).await.doing(doing)?;
         match (role, fits) {
             (None, _) => Ok(Err(Refusal::UnknownAccount)),
             (Some(_), _) if locked => Ok(Err(Refusal::Locked)),
@@ -119,26 +119,26 @@ impl Accounts {
 
     /// The second factor. A code counts once, and no code counts that is older than one that did.
     pub(crate) async fn check_code(&self, login: &str, code: &str) -> Result<Result<(), Refusal>, Failure> {
-        let fail = || Failure::doing("checking a code");
+        let doing = "checking a code";
         let _turn = self.turn.lock().await;
         let row = sqlx::query("SELECT totp, locked_until FROM clinic_accounts WHERE login = ?")
             .bind(login)
             .fetch_optional(&self.db)
             .await
-            .map_err(fail())?;
+            .doing(doing)?;
         let Some(row) = row else { return Ok(Err(Refusal::UnknownAccount)) };
-        if row.try_get::<i64, _>("locked_until").map_err(fail())? > self.now() {
+        if row.try_get::<i64, _>("locked_until").doing(doing)? > self.now() {
             return Ok(Err(Refusal::Locked));
         }
-        let sealed: Sealed<Vec<u8>> = row.try_get("totp").map_err(fail())?;
-        let opener = self.opener.for_scope(&Scope::group(SCOPE)).await.map_err(fail())?;
-        let secret = opener.open(&sealed, &context(login)).map_err(fail())?;
+        let sealed: Sealed<Vec<u8>> = row.try_get("totp").doing(doing)?;
+        let opener = self.opener.for_scope(&Scope::group(SCOPE)).await.doing(doing)?;
+        let secret = opener.open(&sealed, &context(login)).doing(doing)?;
         let Some(step) = TotpSecret::from_bytes(secret.expose())?.step_of(code, self.clock.now()) else {
             self.count_failure(login).await?;
             return Ok(Err(Refusal::WrongCode));
         };
         let query = "UPDATE clinic_accounts SET last_step = ?1, failures = 0 WHERE login = ?2 AND last_step < ?1";
-        let done = sqlx::query(query).bind(step).bind(login).execute(&self.db).await.map_err(fail())?;
+        let done = sqlx::query(query).bind(step).bind(login).execute(&self.db).await.doing(doing)?;
         if done.rows_affected() == 0 {
             self.count_failure(login).await?;
             return Ok(Err(Refusal::UsedCode));
@@ -157,7 +157,7 @@ impl Accounts {
         .bind(login)
         .execute(&self.db)
         .await
-        .map_err(Failure::doing("counting a failed sign-in"))?;
+        .doing("counting a failed sign-in")?;
         Ok(())
     }
 

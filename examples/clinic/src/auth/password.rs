@@ -4,12 +4,12 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc};
 use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::random;
 
 /// The least that OWASP's Password Storage Cheat Sheet asks of Argon2id: 19 MiB, two passes, one lane.
 fn argon2() -> Result<Argon2<'static>, Failure> {
-    let params = Params::new(19_456, 2, 1, None).map_err(Failure::doing("setting up the password hash"))?;
+    let params = Params::new(19_456, 2, 1, None).doing("setting up the password hash")?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
@@ -45,7 +45,7 @@ impl PasswordHash {
         let salt = random::bytes::<16>()?;
         let hash: phc::PasswordHash = argon2()?
             .hash_password_with_salt(password.0.as_bytes(), &salt)
-            .map_err(Failure::doing("hashing a password"))?;
+            .doing("hashing a password")?;
         Ok(Self(hash.to_string()))
     }
 

@@ -4,7 +4,7 @@ use phi_types::Timestamp;
 use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::random;
 
 /// Length of a step in seconds.
@@ -23,7 +23,7 @@ impl TotpSecret {
         let secret = Secret::new(bytes.into());
         // One step early or late, for clocks that differ and for people who type slowly.
         let totp = Builder::new().with_secret(secret).with_skew(1).with_step_duration(STEP).build();
-        totp.map(Self).map_err(Failure::doing("reading a one-time code secret"))
+        totp.map(Self).doing("reading a one-time code secret")
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

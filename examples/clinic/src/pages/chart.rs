@@ -21,16 +21,18 @@ pub(crate) struct Record {
     pub(crate) what: Phi<String>,
 }
 
-/// What treatment rarely needs stays sealed in the database (45 CFR 164.502(b), minimum necessary).
-const NOT_SHOWN: [Identifier; 8] = [
-    Identifier::Ssn,
-    Identifier::Passport,
-    Identifier::Licence,
-    Identifier::Photo,
-    Identifier::Geolocation,
-    Identifier::OtherId,
-    Identifier::SourceId,
-    Identifier::Narrative,
+/// What treatment needs; everything else stays sealed in the database (45 CFR 164.502(b), minimum necessary).
+pub(crate) const SHOWN: [Identifier; 10] = [
+    Identifier::Name,
+    Identifier::MaidenName,
+    Identifier::BirthDate,
+    Identifier::DeathDate,
+    Identifier::Mrn,
+    Identifier::Address,
+    Identifier::Phone,
+    Identifier::Email,
+    Identifier::HealthPlan,
+    Identifier::Contact,
 ];
 
 pub(crate) fn chart(who: &Who, chart: &Chart) -> Markup {
@@ -38,7 +40,7 @@ pub(crate) fn chart(who: &Who, chart: &Chart) -> Markup {
         table {
             caption { "Patient" }
             tbody {
-                @for (kind, value) in chart.identifiers.iter().filter(|(kind, _)| !NOT_SHOWN.contains(kind)) {
+                @for (kind, value) in chart.identifiers.iter() {
                     tr { th scope="row" { (kind.label()) } td.lines { (value.expose()) } }
                 }
             }

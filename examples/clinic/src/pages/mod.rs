@@ -8,7 +8,7 @@ mod search;
 mod sessions;
 
 pub(crate) use access::{AccessRow, LogState, access};
-pub(crate) use chart::{Chart, Record, chart};
+pub(crate) use chart::{Chart, Record, SHOWN, chart};
 pub(crate) use layout::{STYLE, Who, problem};
 pub(crate) use login::{code, login};
 pub(crate) use search::{Hit, search};

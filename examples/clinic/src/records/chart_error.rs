@@ -27,7 +27,7 @@ impl ChartError {
     pub(super) fn opening(column: &'static str) -> impl Fn(OpenError) -> Self {
         move |error| match error {
             OpenError::Refused | OpenError::NotSealed(_) | OpenError::UnknownKey { .. } => Self::Altered(column),
-            other => Self::Failed(Failure::doing("opening a value")(other)),
+            other => Self::Failed(Failure::While { doing: "opening a value", source: other.into() }),
         }
     }
 }

@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::place::{BY_MRN, BY_SSN};
 use super::Records;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 
 /// The number that is searched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -22,24 +22,24 @@ impl Records {
             By::Mrn => (BY_MRN, "SELECT id FROM clinic_patients WHERE mrn_tag = ?"),
             By::Ssn => (BY_SSN, "SELECT id FROM clinic_patients WHERE ssn_tag = ?"),
         };
-        let fail = || Failure::doing("searching for a patient");
-        let index = spec.open(&self.keys).await.map_err(fail())?;
-        let tag = index.tag(number).map_err(fail())?;
-        let rows = sqlx::query(query).bind(tag).fetch_all(&self.db).await.map_err(fail())?;
+        let doing = "searching for a patient";
+        let index = spec.open(&self.keys).await.doing(doing)?;
+        let tag = index.tag(number).doing(doing)?;
+        let rows = sqlx::query(query).bind(tag).fetch_all(&self.db).await.doing(doing)?;
         rows.iter()
-            .map(|row| SubjectId::new(row.try_get::<String, _>("id").map_err(fail())?).map_err(fail()))
+            .map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing))
             .collect()
     }
 
     /// The record ids of all patients who have a record number, in no particular order.
     pub(crate) async fn all(&self) -> Result<Vec<SubjectId>, Failure> {
-        let fail = || Failure::doing("listing patients");
+        let doing = "listing patients";
         let rows = sqlx::query("SELECT id FROM clinic_patients WHERE mrn_tag IS NOT NULL")
             .fetch_all(&self.db)
             .await
-            .map_err(fail())?;
+            .doing(doing)?;
         rows.iter()
-            .map(|row| SubjectId::new(row.try_get::<String, _>("id").map_err(fail())?).map_err(fail()))
+            .map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing))
             .collect()
     }
 }

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{ChartError, Records, place, summary};
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::fhir::{Identifier, Identifiers};
 use crate::pages::{Chart, Record};
 
@@ -28,12 +28,12 @@ impl Records {
         let row = self.row(patient).await?;
         let opener = self.opener(patient).await?;
         let identifiers = open_identifiers(&row, &opener, patient, wanted)?;
-        let fail = || Failure::doing("reading a chart");
+        let doing = "reading a chart";
         let rows = sqlx::query("SELECT id, kind, body FROM clinic_documents WHERE patient = ? AND kind <> 'Patient'")
             .bind(patient.expose())
             .fetch_all(&self.db)
             .await
-            .map_err(fail())?;
+            .doing(doing)?;
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
             let (id, kind): (String, String) = (column(row, "id")?, column(row, "kind")?);
@@ -48,14 +48,14 @@ impl Records {
 
     async fn row(&self, patient: &SubjectId) -> Result<SqliteRow, ChartError> {
         let row = sqlx::query("SELECT * FROM clinic_patients WHERE id = ?").bind(patient.expose());
-        let row = row.fetch_optional(&self.db).await.map_err(Failure::doing("reading a chart"))?;
+        let row = row.fetch_optional(&self.db).await.doing("reading a chart")?;
         row.ok_or(ChartError::Unknown)
     }
 
     async fn opener(&self, patient: &SubjectId) -> Result<ScopedOpener, ChartError> {
         self.opener.for_scope(&Scope::subject(patient)).await.map_err(|error| match error {
             phi_keys::Error::Shredded => ChartError::Shredded,
-            other => ChartError::Failed(Failure::doing("obtaining a patient's key")(other)),
+            other => ChartError::Failed(Failure::While { doing: "obtaining a patient's key", source: other.into() }),
         })
     }
 }
@@ -84,6 +84,6 @@ where
     row.try_get(name).map_err(|error| match error {
         // A sealed column that holds something else was written by somebody else.
         sqlx::Error::ColumnDecode { .. } => ChartError::Altered(name),
-        other => ChartError::Failed(Failure::doing("reading a column")(other)),
+        other => ChartError::Failed(Failure::While { doing: "reading a column", source: other.into() }),
     })
 }

@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::place::{self, BY_CONTENT, BY_MRN, BY_SOURCE, BY_SSN};
 use super::Records;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::fhir::{Bundle, Document, Fault, FaultKind, Identifier, Patient};
 use crate::{hex, random};
 
@@ -49,9 +49,9 @@ impl Records {
         recorder: &dyn Recorder,
         clock: &dyn Clock,
     ) -> Result<Stored, Failure> {
-        let content = BY_CONTENT.open(&self.keys).await.map_err(Failure::doing("opening an index"))?;
+        let content = BY_CONTENT.open(&self.keys).await.doing("opening an index")?;
         let digest = hex::encode(digest(&SHA256, bytes).as_ref());
-        let content = content.tag(&digest).map_err(Failure::doing("computing a tag"))?;
+        let content = content.tag(&digest).doing("computing a tag")?;
         if self.exists("SELECT 1 FROM clinic_bundles WHERE tag = ?", content).await? {
             return Ok(Stored::Before);
         }
@@ -65,30 +65,30 @@ impl Records {
         let shared = self.seal_documents(&Scope::group(place::SHARED), &bundle.shared).await?;
         let mut subjects = Vec::with_capacity(patients.len());
         for patient in &patients {
-            let subject = SubjectId::new(patient.id.as_str()).map_err(Failure::doing("naming a patient"))?;
+            let subject = SubjectId::new(patient.id.as_str()).doing("naming a patient")?;
             record_import(&subject, patient.documents.len() as u64, recorder, clock).await?;
             subjects.push(subject);
         }
 
-        let fail = || Failure::doing("storing a bundle");
-        let mut tx = self.db.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
-        sqlx::query("INSERT INTO clinic_bundles (tag) VALUES (?)").bind(content).execute(&mut *tx).await.map_err(fail())?;
+        let doing = "storing a bundle";
+        let mut tx = self.db.begin_with("BEGIN IMMEDIATE").await.doing(doing)?;
+        sqlx::query("INSERT INTO clinic_bundles (tag) VALUES (?)").bind(content).execute(&mut *tx).await.doing(doing)?;
         for patient in patients {
             let id = patient.id.clone();
             insert_patient(&mut tx, &patient).await?;
             insert_documents(&mut tx, Some(&id), &patient.documents).await?;
         }
         insert_documents(&mut tx, None, &shared).await?;
-        tx.commit().await.map_err(fail())?;
+        tx.commit().await.doing(doing)?;
         Ok(Stored::New(subjects))
     }
 
     async fn seal_patient(&self, patient: &Patient) -> Result<Result<SealedPatient, Fault>, Failure> {
         let tag = async |spec: phi_crypto::IndexSpec, kind| {
-            let index = spec.open(&self.keys).await.map_err(Failure::doing("opening an index"))?;
+            let index = spec.open(&self.keys).await.doing("opening an index")?;
             let value = patient.identifiers.get(kind);
             let tag = value.map(|value| index.tag(value.expose())).transpose();
-            Ok::<_, Failure>(tag.map_err(Failure::doing("computing a tag"))?.flatten())
+            Ok::<_, Failure>(tag.doing("computing a tag")?.flatten())
         };
         let source_tag = tag(BY_SOURCE, Identifier::SourceId).await?;
         let mrn_tag = tag(BY_MRN, Identifier::Mrn).await?;
@@ -101,12 +101,12 @@ impl Records {
         }
 
         let id = random::record_id()?.to_string();
-        let subject = SubjectId::new(id.as_str()).map_err(Failure::doing("naming a patient"))?;
+        let subject = SubjectId::new(id.as_str()).doing("naming a patient")?;
         let scope = Scope::subject(&subject);
-        let sealer = self.sealer.for_scope(&scope).await.map_err(Failure::doing("obtaining a patient's key"))?;
+        let sealer = self.sealer.for_scope(&scope).await.doing("obtaining a patient's key")?;
         let items: Vec<_> =
             patient.identifiers.iter().map(|(kind, value)| (value, place::identifier(kind, &id))).collect();
-        let sealed = sealer.seal_many(&items).map_err(Failure::doing("sealing identifiers"))?;
+        let sealed = sealer.seal_many(&items).doing("sealing identifiers")?;
         let fields = patient.identifiers.iter().map(|(kind, _)| kind).zip(sealed).collect();
         let documents = self.seal_documents(&scope, &patient.documents).await?;
         Ok(Ok(SealedPatient { id, source_tag, mrn_tag, ssn_tag, fields, documents }))
@@ -116,7 +116,7 @@ impl Records {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
-        let sealer = self.sealer.for_scope(scope).await.map_err(Failure::doing("obtaining a key"))?;
+        let sealer = self.sealer.for_scope(scope).await.doing("obtaining a key")?;
         let ids: Vec<String> = documents
             .iter()
             .map(|_| random::record_id().map(|id| id.to_string()))
@@ -126,7 +126,7 @@ impl Records {
             .zip(&ids)
             .map(|(document, id)| (&document.body, place::document(id, document.kind)))
             .collect();
-        let bodies = sealer.seal_many(&items).map_err(Failure::doing("sealing documents"))?;
+        let bodies = sealer.seal_many(&items).doing("sealing documents")?;
         drop(items);
         let rows = documents.iter().zip(ids).zip(bodies);
         Ok(rows.map(|((document, id), body)| SealedDocument { id, kind: document.kind, body }).collect())
@@ -135,7 +135,7 @@ impl Records {
     /// Whether a row has this tag; nothing has the tag that is none.
     async fn exists(&self, query: &'static str, tag: Option<Tag>) -> Result<bool, Failure> {
         let row = sqlx::query(query).bind(tag).fetch_optional(&self.db).await;
-        row.map(|row| row.is_some()).map_err(Failure::doing("looking for a tag"))
+        row.map(|row| row.is_some()).doing("looking for a tag")
     }
 }
 
@@ -146,12 +146,12 @@ async fn record_import(
     recorder: &dyn Recorder,
     clock: &dyn Clock,
 ) -> Result<(), Failure> {
-    let actor = Actor::service("clinic-import").map_err(Failure::doing("naming the import"))?;
+    let actor = Actor::service("clinic-import").doing("naming the import")?;
     let activity = Activity::new("patient.import", Action::Create, Outcome::Success, clock.now())
         .by(actor)
         .about(subject.clone())
         .with("documents", documents);
-    recorder.record(activity).await.map_err(Failure::doing("recording an import"))
+    recorder.record(activity).await.doing("recording an import")
 }
 
 async fn insert_patient(tx: &mut Transaction<'_, Sqlite>, patient: &SealedPatient) -> Result<(), Failure> {
@@ -166,7 +166,7 @@ async fn insert_patient(tx: &mut Transaction<'_, Sqlite>, patient: &SealedPatien
     for (_, sealed) in &patient.fields {
         query.push(", ").push_bind(sealed);
     }
-    query.push(")").build().execute(&mut **tx).await.map_err(Failure::doing("storing a patient"))?;
+    query.push(")").build().execute(&mut **tx).await.doing("storing a patient")?;
     Ok(())
 }
 
@@ -183,7 +183,7 @@ async fn insert_documents(
             .bind(&document.body)
             .execute(&mut **tx)
             .await
-            .map_err(Failure::doing("storing a document"))?;
+            .doing("storing a document")?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 
 /// What came back.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Client {
     pub(crate) fn new(port: u16) -> Result<Self, Failure> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         Ok(Self {
-            http: http.map_err(Failure::doing("setting up the tour's browser"))?,
+            http: http.doing("setting up the tour's browser")?,
             base: format!("http://127.0.0.1:{port}"),
             cookie: None,
         })
@@ -78,14 +78,14 @@ impl Client {
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
         }
-        let reply = request.send().await.map_err(Failure::doing("talking to the clinic"))?;
+        let reply = request.send().await.doing("talking to the clinic")?;
         let (status, headers) = (reply.status(), reply.headers().clone());
         for cookie in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
             let pair = cookie.split(';').next().unwrap_or_default();
             // An empty value is how a server takes a cookie back.
             self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
         }
-        let body = reply.text().await.map_err(Failure::doing("reading the clinic's answer"))?;
+        let body = reply.text().await.doing("reading the clinic's answer")?;
         Ok(Reply { status, headers, body })
     }
 }

@@ -1,1 +1,103 @@
+//! The guided tour: every safeguard used, attacked or both, through the clinic's own pages where it has one, and one
+//! line of a report for each.
+
+mod browser;
+mod charts;
 mod client;
+mod copy;
+mod keys;
+mod leaks;
+mod people;
+mod restore;
+mod shred;
+mod sign_in;
+mod step;
+mod tampering;
+
+use core::time::Duration;
+
+use phi_types::{Clock, Phi, SubjectId, SystemClock};
+
+use crate::app::App;
+use crate::auth::{Credentials, Role};
+use crate::failure::Failure;
+use crate::folder::{Folder, Lock};
+use crate::import::{Imported, Source};
+use crate::leak::Needles;
+use crate::report::{Line, Report};
+use client::Client;
+use step::Measured;
+
+/// The two accounts of the demonstration.
+pub(crate) const CLINICIAN: &str = "dr.osei";
+pub(crate) const OFFICER: &str = "m.halloran";
+
+/// What the tour works with.
+pub(crate) struct Tour<'a> {
+    app: &'a App,
+    folder: &'a Folder,
+    lock: &'a Lock,
+    clinician: Person,
+    officer: Person,
+    /// A patient of the import, by what a clinician would ask the patient for.
+    patient: Known,
+    needles: Needles,
+    report: Report,
+}
+
+/// An account with its browser.
+struct Person {
+    credentials: Credentials,
+    browser: Client,
+}
+
+/// What is known of a patient outside the clinic.
+struct Known {
+    mrn: Phi<String>,
+    ssn: Phi<String>,
+    name: Phi<String>,
+}
+
+/// Takes the whole tour. Credentials that it uses are replaced afterwards.
+pub(crate) async fn take(
+    app: &App,
+    folder: &Folder,
+    lock: &Lock,
+    port: u16,
+    source: &Source,
+    imported: (&Imported, Duration),
+) -> Result<Report, Failure> {
+    let mut tour = Tour::prepare(app, folder, lock, port, source).await?;
+    tour.line("164.312(a)(2)(iv)", "bundles imported, every identifier and document sealed", people::imported(imported));
+    tour.sign_in().await;
+    tour.charts().await;
+    tour.keys().await;
+    tour.shred().await;
+    tour.people().await;
+    tour.copy().await;
+    tour.leaks().await;
+    Ok(tour.report)
+}
+
+impl<'a> Tour<'a> {
+    fn line(&mut self, clause: &'static str, done: &'static str, measured: Measured) {
+        let (ok, measured) = match measured {
+            Ok(measured) => (true, measured),
+            Err(miss) => (false, miss.0),
+        };
+        self.report.add(Line { clause, done, measured, ok });
+    }
+}
+
+/// How long something took, for a report.
+struct Watch(Duration);
+
+impl Watch {
+    fn start() -> Self {
+        Self(SystemClock::new().monotonic())
+    }
+
+    fn millis(&self) -> String {
+        format!("{:.1} ms", SystemClock::new().monotonic().saturating_sub(self.0).as_secs_f64() * 1e3)
+    }
+}
