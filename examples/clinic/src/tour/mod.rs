@@ -1,7 +1,6 @@
 //! The guided tour: every safeguard used, attacked or both, through the clinic's own pages where it has one, and one
 //! line of a report for each.
 
-mod browser;
 mod charts;
 mod client;
 mod copy;

@@ -1,0 +1,71 @@
+//! A patient forgotten.
+
+use axum::http::StatusCode;
+use phi_types::Clock;
+use sqlx::Row;
+
+use super::step::{Measured, Miss, expect};
+use super::Tour;
+use crate::failure::Doing;
+use crate::fhir::{Bundle, Identifier};
+use crate::records::{By, Stored};
+use crate::{population, random};
+
+impl Tour<'_> {
+    pub(super) async fn shred(&mut self) {
+        let shredded = self.shred_one().await;
+        self.line("164.310(d)(2)(i)", "one patient's key destroyed", shredded);
+    }
+
+    /// On a patient made up for it, so that the tour can be taken again without using the clinic's patients up.
+    async fn shred_one(&mut self) -> Measured {
+        let seed = u64::from_be_bytes(random::bytes()?);
+        let json = population::bundles(seed, 1).next().unwrap_or_default();
+        self.needles.add(&json);
+        let bundle = Bundle::parse(&json).map_err(|fault| Miss(fault.to_string()))?;
+        let patient = bundle.patients.first().ok_or_else(|| Miss("nobody was made up".to_owned()))?;
+        let mrn = patient.identifiers.get(Identifier::Mrn).cloned().unwrap_or_default();
+        let recorder = self.app.audit.recorder();
+        let stored = self.app.records.store(&bundle, &json, &*recorder, &*self.app.clock).await?;
+        let Stored::New(subjects) = stored else { return Err(Miss("the made-up patient was there already".to_owned())) };
+        let subject = subjects.first().ok_or_else(|| Miss("nobody was stored".to_owned()))?;
+
+        let chart = format!("/patients/{}", subject.expose());
+        let reply = self.clinician.browser.get(&chart).await?;
+        expect(reply.status == StatusCode::OK, format!("the chart was answered {} before", reply.status))?;
+        let wrapped = self.newest_wrapped_key().await?;
+        expect(self.files_hold(&wrapped)?, "the wrapped key was not found where it should be before")?;
+
+        let report = self.app.records.shred(subject).await?;
+        let (keys, purged) = (report.keys.len(), report.purged);
+        self.app.record(report.activity(self.app.clock.now())).await?;
+
+        let reply = self.clinician.browser.get(&chart).await?;
+        expect(reply.status == StatusCode::GONE, format!("the chart was answered {} afterwards", reply.status))?;
+        expect(self.app.records.find(By::Mrn, mrn.expose()).await?.is_empty(), "the record number still finds the patient")?;
+        expect(purged, "the write-ahead log could not be emptied, because others were reading")?;
+        expect(!self.files_hold(&wrapped)?, "bytes of the wrapped key are still in the database or its log")?;
+        Ok(format!("{keys} key gone from the database and its write-ahead log; chart answered 410, search finds nobody"))
+    }
+
+    /// The wrapped bytes of the data key that was made last.
+    async fn newest_wrapped_key(&self) -> Result<Vec<u8>, Miss> {
+        let query = "SELECT wrapped FROM phi_keys_row ORDER BY rowid DESC LIMIT 1";
+        let row = sqlx::query(query).fetch_one(&self.app.db).await.doing("reading a key row")?;
+        Ok(row.try_get("wrapped").doing("reading a key row")?)
+    }
+
+    /// Whether the database or a journal of it holds these bytes.
+    fn files_hold(&self, needle: &[u8]) -> Result<bool, Miss> {
+        let database = self.folder.database();
+        for end in ["", "-wal", "-journal"] {
+            let mut path = database.clone().into_os_string();
+            path.push(end);
+            let Ok(bytes) = std::fs::read(path) else { continue };
+            if bytes.windows(needle.len()).any(|part| part == needle) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
