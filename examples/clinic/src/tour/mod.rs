@@ -15,11 +15,12 @@ mod tampering;
 
 use core::time::Duration;
 
-use phi_types::{Clock, Phi, SubjectId, SystemClock};
+use phi_types::{Clock, Phi, SystemClock};
 
 use crate::app::App;
 use crate::auth::{Credentials, Role};
 use crate::failure::Failure;
+use crate::fhir::{Identifier, Identifiers};
 use crate::folder::{Folder, Lock};
 use crate::import::{Imported, Source};
 use crate::leak::Needles;
@@ -36,6 +37,7 @@ pub(crate) struct Tour<'a> {
     app: &'a App,
     folder: &'a Folder,
     lock: &'a Lock,
+    port: u16,
     clinician: Person,
     officer: Person,
     /// A patient of the import, by what a clinician would ask the patient for.
@@ -79,12 +81,50 @@ pub(crate) async fn take(
 }
 
 impl<'a> Tour<'a> {
+    async fn prepare(
+        app: &'a App,
+        folder: &'a Folder,
+        lock: &'a Lock,
+        port: u16,
+        source: &Source,
+    ) -> Result<Self, Failure> {
+        let mut needles = Needles::default();
+        let mut patient = None;
+        for item in source.each() {
+            let Ok((bundle, bytes)) = item?.read else { continue };
+            needles.add(&bytes);
+            patient = patient.or_else(|| bundle.patients.iter().find_map(|found| Known::of(&found.identifiers)));
+        }
+        let patient = patient.ok_or(Failure::NobodyToShow)?;
+        let clinician = Person::new(app.accounts.issue(CLINICIAN, Role::Clinician).await?, port)?;
+        let officer = Person::new(app.accounts.issue(OFFICER, Role::SecurityOfficer).await?, port)?;
+        Ok(Self { app, folder, lock, port, clinician, officer, patient, needles, report: Report::default() })
+    }
+
+    fn fresh_browser(&self) -> Result<Client, Failure> {
+        Client::new(self.port)
+    }
+
     fn line(&mut self, clause: &'static str, done: &'static str, measured: Measured) {
         let (ok, measured) = match measured {
             Ok(measured) => (true, measured),
             Err(miss) => (false, miss.0),
         };
         self.report.add(Line { clause, done, measured, ok });
+    }
+}
+
+impl Person {
+    fn new(credentials: Credentials, port: u16) -> Result<Self, Failure> {
+        Ok(Self { credentials, browser: Client::new(port)? })
+    }
+}
+
+impl Known {
+    /// Somebody who can be asked for by either number.
+    fn of(identifiers: &Identifiers) -> Option<Self> {
+        let first = |kind| identifiers.get(kind).map(|value| value.as_ref_with(|text| text.lines().next().unwrap_or_default().to_owned()));
+        Some(Self { mrn: first(Identifier::Mrn)?, ssn: first(Identifier::Ssn)?, name: first(Identifier::Name)? })
     }
 }
 
