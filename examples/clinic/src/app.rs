@@ -29,16 +29,16 @@ pub(crate) struct App {
     pub(crate) accounts: Accounts,
     pub(crate) records: Records,
     pub(crate) clock: Arc<dyn Clock>,
-    keyring: Arc<LocalKeyring>,
+    keyring: LocalKeyring,
 }
 
 impl App {
     /// Opens the clinic of a folder, setting it up when it is new.
     pub(crate) async fn open(folder: &Folder, lock: &Lock, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        let keyring = Arc::new(open_keyring(folder, lock)?);
+        let keyring = folder.open_keyring(lock)?;
         let db = db::open(&folder.database()).await?;
         let keys = Keys::builder(SqliteKeyStore::new(db.clone()))
-            .kek(Arc::clone(&keyring))
+            .kek(keyring.clone())
             .tenant(TENANT)
             .clock(Arc::clone(&clock))
             .build()

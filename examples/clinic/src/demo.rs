@@ -22,7 +22,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let source = options.import.as_deref().map_or(Ok(MADE_UP), Source::folder)?;
     let port = Port::take(options.port).await?;
     let folder = Folder::prepare(&options.data_dir)?;
-    let lock = folder.lock()?;
+    let lock = folder.lock();
     log::start(&folder)?;
 
     let clock = SystemClock::new();

@@ -23,10 +23,8 @@ pub(crate) enum Failure {
     Folder { what: &'static str, source: io::Error },
     /// A secret file can be read by others.
     Exposed { what: &'static str },
-    /// The keyring exists, but what opens it does not.
-    KeyFileMissing,
-    /// The key file is not one.
-    KeyFileMalformed,
+    /// There is data, but no keyring.
+    KeyringMissing,
     /// The disk is full, or refuses to write.
     DiskFull,
     /// The database was written by a later version of the clinic.
@@ -68,12 +66,9 @@ impl fmt::Display for Failure {
             Self::Exposed { what } => {
                 write!(f, "{what} can be read by other users; run chmod 0600 on it and consider its keys as known")
             }
-            Self::KeyFileMissing => f.write_str(
-                "the keyring exists, but its key file does not; put back the file <data folder>.key or set CLINIC_PASSPHRASE",
+            Self::KeyringMissing => f.write_str(
+                "the data folder holds a database but no keyring; put the keyring back, nothing can be opened without it",
             ),
-            Self::KeyFileMalformed => {
-                f.write_str("the key file does not hold 64 hexadecimal digits; put back the original file")
-            }
             Self::DiskFull => f.write_str(
                 "the disk is full or refuses to write; make room and run again, what was imported before is kept",
             ),

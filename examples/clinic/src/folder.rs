@@ -1,14 +1,13 @@
 //! The data folder and the files in it, all of them for their owner only.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
+use phi_keys::{LocalKeyring, Unlock};
+use secrecy::SecretString;
 
-use crate::failure::Failure;
-use crate::{hex, random};
+use crate::failure::{Doing, Failure};
 
 /// Where the clinic keeps what it keeps.
 #[derive(Debug, Clone)]
@@ -16,12 +15,13 @@ pub(crate) struct Folder {
     root: PathBuf,
 }
 
-/// What protects the keyring: never a built-in value.
+/// What opens the keyring: never a built-in value.
+#[derive(Debug, Clone)]
 pub(crate) enum Lock {
-    /// Typed by an operator or handed over by a secret manager, from the environment variable `CLINIC_PASSPHRASE`.
-    Passphrase(Zeroizing<String>),
+    /// Typed by an operator or handed over by a secret manager, in the environment variable `CLINIC_PASSPHRASE`.
+    Passphrase(SecretString),
     /// Drawn at the first start and kept beside the data folder, so that a copy of the folder alone opens nothing.
-    KeyFile(Zeroizing<[u8; 32]>),
+    KeyFile(PathBuf),
 }
 
 impl Folder {
@@ -60,28 +60,28 @@ impl Folder {
         name.into()
     }
 
-    /// The passphrase of the environment, or else the key file, drawn when the keyring is new too.
-    pub(crate) fn lock(&self) -> Result<Lock, Failure> {
-        if let Ok(passphrase) = std::env::var("CLINIC_PASSPHRASE")
-            && !passphrase.is_empty()
-        {
-            return Ok(Lock::Passphrase(Zeroizing::new(passphrase)));
+    /// The passphrase of the environment, or else the key file.
+    pub(crate) fn lock(&self) -> Lock {
+        match std::env::var("CLINIC_PASSPHRASE") {
+            Ok(passphrase) if !passphrase.is_empty() => Lock::Passphrase(passphrase.into()),
+            _ => Lock::KeyFile(self.key_file()),
         }
-        let path = self.key_file();
-        match File::open(&path) {
-            Ok(file) => read_key(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.keyring().exists() => {
-                Err(Failure::KeyFileMissing)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = Zeroizing::new(random::bytes::<32>()?);
-                let text = Zeroizing::new(hex::encode(&*key) + "\n");
-                let mut file = private().create_new(true).open(&path).map_err(Failure::file("the key file"))?;
-                file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(Failure::file("the key file"))?;
-                Ok(Lock::KeyFile(key))
-            }
-            Err(error) => Err(Failure::file("the key file")(error)),
+    }
+
+    /// Opens the keyring; makes it, and the key file, for a folder that holds no data yet.
+    pub(crate) fn open_keyring(&self, lock: &Lock) -> Result<LocalKeyring, Failure> {
+        let path = self.keyring();
+        if path.exists() {
+            return LocalKeyring::open(path, lock.unlock()).doing("opening the keyring");
         }
+        if fs::metadata(self.database()).is_ok_and(|database| database.len() > 0) {
+            return Err(Failure::KeyringMissing);
+        }
+        let unlock = match lock {
+            Lock::KeyFile(key) if !key.exists() => Unlock::create_key_file(key).doing("making the key file")?,
+            _ => lock.unlock(),
+        };
+        LocalKeyring::create(path, unlock).doing("making the keyring")
     }
 
     /// Makes sure that the file exists and that only its owner can read it. SQLite gives its journals the same mode.
@@ -108,12 +108,13 @@ fn refuse_exposed(file: &File, what: &'static str) -> Result<(), Failure> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(Failure::Exposed { what }) }
 }
 
-fn read_key(file: File) -> Result<Lock, Failure> {
-    refuse_exposed(&file, "the key file")?;
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    file.take(128).read_to_string(&mut text).map_err(Failure::file("the key file"))?;
-    let key = hex::decode::<32>(text.trim()).ok_or(Failure::KeyFileMalformed)?;
-    Ok(Lock::KeyFile(Zeroizing::new(key)))
+impl Lock {
+    fn unlock(&self) -> Unlock {
+        match self {
+            Self::Passphrase(passphrase) => Unlock::passphrase(passphrase.clone()),
+            Self::KeyFile(path) => Unlock::key_file(path),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,22 +122,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_file_is_beside_the_folder_and_drawn_once() {
+    fn the_key_file_is_beside_the_folder_and_a_lost_keyring_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::prepare(&dir.path().join("data.v1/")).unwrap();
-        let Lock::KeyFile(first) = folder.lock().unwrap() else { panic!("no passphrase is set") };
-        let Lock::KeyFile(again) = folder.lock().unwrap() else { panic!("no passphrase is set") };
-        assert_eq!(first, again);
-        let key_file = dir.path().join("data.v1.key");
-        assert_eq!(fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
+        let lock = folder.lock();
+        folder.open_keyring(&lock).unwrap();
+        for secret in [dir.path().join("data.v1.key"), folder.keyring()] {
+            assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        folder.open_keyring(&lock).unwrap();
 
-        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(folder.lock(), Err(Failure::Exposed { .. })));
-        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&key_file, "short").unwrap();
-        assert!(matches!(folder.lock(), Err(Failure::KeyFileMalformed)));
-        fs::remove_file(&key_file).unwrap();
-        fs::write(folder.keyring(), "exists").unwrap();
-        assert!(matches!(folder.lock(), Err(Failure::KeyFileMissing)));
+        fs::write(folder.database(), "not empty").unwrap();
+        fs::remove_file(folder.keyring()).unwrap();
+        assert!(matches!(folder.open_keyring(&lock), Err(Failure::KeyringMissing)));
+        fs::remove_file(folder.database()).unwrap();
+        folder.open_keyring(&lock).unwrap();
     }
 }

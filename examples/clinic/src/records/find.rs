@@ -30,16 +30,4 @@ impl Records {
             .map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing))
             .collect()
     }
-
-    /// The record ids of all patients who have a record number, in no particular order.
-    pub(crate) async fn all(&self) -> Result<Vec<SubjectId>, Failure> {
-        let doing = "listing patients";
-        let rows = sqlx::query("SELECT id FROM clinic_patients WHERE mrn_tag IS NOT NULL")
-            .fetch_all(&self.db)
-            .await
-            .doing(doing)?;
-        rows.iter()
-            .map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing))
-            .collect()
-    }
 }

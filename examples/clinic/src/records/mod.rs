@@ -16,6 +16,8 @@ pub(crate) use chart_error::ChartError;
 pub(crate) use find::By;
 pub(crate) use write::Stored;
 
+use crate::routes::opened;
+
 /// The clinic's patients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
@@ -27,7 +29,7 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(db: SqlitePool, keys: Keys) -> Self {
-        let (sealer, opener) = (Sealer::builder(keys.clone()).build(), Opener::builder(keys.clone()).build());
+        let (sealer, opener) = (Sealer::builder(keys.clone()).build(), Opener::builder(keys.clone()).observer(opened).build());
         Self { db, keys, sealer, opener }
     }
 }

@@ -9,6 +9,9 @@ mod search;
 mod sessions;
 mod trace;
 mod who;
+mod witness;
+
+pub(crate) use witness::opened;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -38,7 +41,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/audit", get(audit::show).post(audit::about))
         .route("/sessions", get(sessions::list))
         .route("/sessions/revoke", post(sessions::revoke))
-        .layer(app.audit.layer())
+        .layer(from_fn(witness::watch))
+        .layer(app.audit.layer().identify(who::identify))
         .layer(app.sessions.layer())
         .route("/style.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .fallback(async || Problem::NotFound)

@@ -1,9 +1,10 @@
 //! Who asks, and whether they may.
 
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::request::Parts;
-use phi_session::{Aal, Session};
-use phi_types::{Action, Activity, Outcome};
+use phi_session::{Aal, Session, SessionHandle};
+use phi_types::{Action, Activity, Actor, Outcome};
 
 use super::problem::Problem;
 use crate::app::App;
@@ -49,6 +50,12 @@ impl FromRequestParts<App> for Officer {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         in_role(Role::SecurityOfficer, parts, app).await.map(Self)
     }
+}
+
+/// For the audit layer: who acts in this request, and in which session.
+pub(super) fn identify(extensions: &Extensions) -> Option<(Actor, Option<String>)> {
+    let session = extensions.get::<SessionHandle>()?.session().ok()?;
+    Some((session.user().clone(), Some(session.public_id().to_string())))
 }
 
 /// A refusal is recorded before it is answered.

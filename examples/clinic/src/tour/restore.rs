@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use phi_audit::{Options, SqliteAuditStore, verify_store};
+use phi_audit::{SqliteAuditStore, verify_store};
 use phi_types::SystemClock;
 use sqlx::Row;
 
@@ -37,7 +37,7 @@ impl Tour<'_> {
         pool.close().await;
 
         let store = SqliteAuditStore::open_read_only(&database).await.doing("opening the log for verification")?;
-        let report = verify_store(&store, self.app.audit.verifier_key(), &mut Options::default()).await;
+        let report = verify_store(&store, self.app.audit.verifier_key(), None, &mut |_, _| {}).await;
         let report = report.doing("verifying the log")?;
         let wrong = report.first_wrong().ok_or_else(|| Miss("the verifier noticed nothing".to_owned()))?;
         expect(wrong.index == u64::try_from(index).ok(), format!("the verifier named {wrong}"))?;

@@ -37,7 +37,7 @@ impl Tour<'_> {
         expect(self.files_hold(&wrapped)?, "the wrapped key was not found where it should be before")?;
 
         let report = self.app.records.shred(subject).await?;
-        let (keys, purged) = (report.keys.len(), report.purged);
+        let (keys, tags, purged) = (report.keys.keys.len(), report.tags, report.keys.purged);
         self.app.record(report.activity(self.app.clock.now())).await?;
 
         let reply = self.clinician.browser.get(&chart).await?;
@@ -45,12 +45,12 @@ impl Tour<'_> {
         expect(self.app.records.find(By::Mrn, mrn.expose()).await?.is_empty(), "the record number still finds the patient")?;
         expect(purged, "the write-ahead log could not be emptied, because others were reading")?;
         expect(!self.files_hold(&wrapped)?, "bytes of the wrapped key are still in the database or its log")?;
-        Ok(format!("{keys} key gone from the database and its write-ahead log; chart answered 410, search finds nobody"))
+        Ok(format!("{keys} key and {tags} index tags gone from the database and its write-ahead log; chart answered 410, search finds nobody"))
     }
 
     /// The wrapped bytes of the data key that was made last.
     async fn newest_wrapped_key(&self) -> Result<Vec<u8>, Miss> {
-        let query = "SELECT wrapped FROM phi_keys_row ORDER BY rowid DESC LIMIT 1";
+        let query = "SELECT wrapped FROM phi_keys_row WHERE kind = 2 ORDER BY rowid DESC LIMIT 1";
         let row = sqlx::query(query).fetch_one(&self.app.db).await.doing("reading a key row")?;
         Ok(row.try_get("wrapped").doing("reading a key row")?)
     }

@@ -23,7 +23,7 @@ impl Tour<'_> {
 
     async fn forged_session(&mut self, copy: &Copy) -> Measured {
         self.clinician.sign_in_anew(copy).await?;
-        let done = sqlx::query("UPDATE phi_session_row SET role = 'security-officer' WHERE role = 'clinician'")
+        let done = sqlx::query("UPDATE phi_session_rows SET role = 'security-officer' WHERE role = 'clinician'")
             .execute(&copy.app.db)
             .await
             .doing("forging a session")?;
