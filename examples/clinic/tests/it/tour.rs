@@ -1,0 +1,143 @@
+//! The whole tour on a small import, twice on one folder, and the clinic that serves afterwards.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{PATIENT, Place, bundle, entry, files, patient};
+
+/// What of the fixture identifies its patient, in the words of the bundle.
+const IDENTIFYING: [&str; 26] = [
+    "Fairweather-Quill",
+    "Wilhelmina Octavia",
+    "Underhollow",
+    "Stonecropper",
+    "Barnaby",
+    "77 Larkspur Crescent",
+    "Tumbledown",
+    "Larch County",
+    "02139",
+    "Fogharbour",
+    "42.376043",
+    "1931-02-28",
+    "2024-05-06",
+    "555-0142",
+    "555-0143",
+    "555-0144",
+    "555-0145",
+    "mail.example",
+    "987-65-4321",
+    "987654321",
+    "MRN-7340021",
+    "1EG4-TE5-MK73",
+    "S99955120",
+    "X12345678X",
+    "LOY-55120",
+    "0b5f2f0e-5a1f-4f3d-9a55-7c1f6f0f3a11",
+];
+
+fn place() -> Place {
+    let place = Place::new();
+    let condition = r#"{"resourceType":"Condition","id":"c1","subject":{"reference":"urn:uuid:p1"},
+        "code":{"text":"Sprained ankle of Wilhelmina"},"onsetDateTime":"2019-03-04"}"#;
+    place.bundle("Wilhelmina_Fairweather-Quill.json", bundle(&[entry("p1", PATIENT), entry("c1", condition)]));
+    place.bundle("Zebulon.json", bundle(&[patient("p2", "M-2")]));
+    place.bundle("hospital.json", bundle(&[entry("o1", r#"{"resourceType":"Organization","id":"o1","name":"St Elsewhere"}"#)]));
+    place
+}
+
+fn assert_clean(what: &str, bytes: &[u8]) {
+    for word in IDENTIFYING {
+        let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let hex: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for form in [word.as_bytes(), &wide, hex.as_bytes()] {
+            assert!(!bytes.windows(form.len()).any(|part| part == form), "{word} in {what}");
+        }
+    }
+}
+
+fn assert_clean_folder(folder: &Path) {
+    let files = files(folder);
+    assert!(files.len() >= 4, "database, keyring, mark and log at least");
+    for (path, bytes) in files {
+        assert_clean(&path.display().to_string(), &bytes);
+    }
+}
+
+#[test]
+fn the_tour_shows_every_safeguard_twice_on_one_folder_and_leaves_nothing_in_clear() {
+    let place = place();
+    for known_before in [0, 3] {
+        let output = place.run();
+        let (report, errors) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{report}{errors}");
+        assert_eq!(errors, "", "no progress where no terminal is");
+        let lines: Vec<_> = report.lines().filter(|line| line.contains("  164.")).collect();
+        assert!(lines.len() >= 12, "{report}");
+        assert!(lines.iter().all(|line| line.contains("  ok  ")), "{report}");
+        assert!(report.contains(&format!("3 bundles ({known_before} known before)")), "{report}");
+        assert_clean("the output", report.as_bytes());
+        assert_clean_folder(&place.data());
+        assert!(!place.data().join("tour-copy").exists());
+    }
+    assert_eq!(place.count("clinic_bundles"), 5, "three imported, one made up in each tour");
+}
+
+#[test]
+fn the_made_up_population_is_the_same_at_every_start() {
+    let place = Place::new();
+    for new in [25, 0] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
+        command.env_remove("CLINIC_PASSPHRASE").args(["--tour-only", "--port", "0", "--data-dir"]).arg(place.data());
+        let output = command.output().unwrap();
+        let report = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{report}");
+        assert!(report.contains(&format!("{new} new patients")), "{report}");
+    }
+}
+
+#[test]
+fn the_clinic_serves_and_shows_its_credentials_once() {
+    let place = place();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
+    command.env_remove("CLINIC_PASSPHRASE").args(["--port", "0", "--data-dir"]).arg(place.data());
+    command.arg("--import").arg(place.path("bundles")).stdout(Stdio::piped());
+    let mut clinic = command.spawn().unwrap();
+    let mut lines = BufReader::new(clinic.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    let url = loop {
+        let line = lines.next().expect("the clinic ended early").unwrap();
+        text += &line;
+        text += "\n";
+        if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
+            break url.to_owned();
+        }
+    };
+    let credentials: Vec<_> = lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
+    assert_eq!(credentials.len(), 2, "{text}");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let reply = http.get(&url).send().await.unwrap();
+        assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/login".parse().unwrap()));
+        let reply = http.get(format!("{url}login")).send().await.unwrap();
+        assert!(reply.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+        assert!(reply.text().await.unwrap().contains("<form method=\"post\" action=\"/login\">"));
+
+        let account: Vec<_> = credentials[0].split_whitespace().collect();
+        let after = |word: &str| account[account.iter().position(|given| *given == word).unwrap() + 1];
+        let form = [("login", after("account")), ("password", after("password"))];
+        let origin = url.trim_end_matches('/');
+        let reply = http.post(format!("{url}login")).header("origin", origin).form(&form).send().await.unwrap();
+        assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/login/code".parse().unwrap()));
+        let cookie = reply.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let code = http.post(format!("{url}login/code")).header("origin", origin).header("cookie", cookie);
+        let reply = code.form(&[("code", after("now"))]).send().await.unwrap();
+        assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/".parse().unwrap()));
+    });
+    clinic.kill().unwrap();
+    clinic.wait().unwrap();
+    assert_clean_folder(&place.data());
+}
