@@ -24,11 +24,7 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, Failure> {
         .foreign_keys(true)
         // What is deleted is overwritten: a shredded key must not stay in free pages.
         .pragma("secure_delete", "ON");
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options)
-        .await
-        .doing("opening the database")?;
+    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.doing("opening the database")?;
     migrate(&pool).await?;
     Ok(pool)
 }

@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Folder { what: &'static str, source: io::Error },
     /// A secret file can be read by others.
     Exposed { what: &'static str },
+    /// There is a keyring, but nothing that opens it.
+    KeyFileMissing,
     /// There is data, but no keyring.
     KeyringMissing,
     /// The disk is full, or refuses to write.
@@ -66,6 +68,9 @@ impl fmt::Display for Failure {
             Self::Exposed { what } => {
                 write!(f, "{what} can be read by other users; run chmod 0600 on it and consider its keys as known")
             }
+            Self::KeyFileMissing => f.write_str(
+                "the key file of the keyring is gone; put back the file <data folder>.key, or set CLINIC_PASSPHRASE if the keyring has one",
+            ),
             Self::KeyringMissing => f.write_str(
                 "the data folder holds a database but no keyring; put the keyring back, nothing can be opened without it",
             ),

@@ -72,6 +72,9 @@ impl Folder {
     pub(crate) fn open_keyring(&self, lock: &Lock) -> Result<LocalKeyring, Failure> {
         let path = self.keyring();
         if path.exists() {
+            if matches!(lock, Lock::KeyFile(key) if !key.exists()) {
+                return Err(Failure::KeyFileMissing);
+            }
             return LocalKeyring::open(path, lock.unlock()).doing("opening the keyring");
         }
         if fs::metadata(self.database()).is_ok_and(|database| database.len() > 0) {

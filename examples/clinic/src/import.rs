@@ -50,9 +50,9 @@ impl Source {
     pub(crate) fn each(&self) -> Box<dyn Iterator<Item = Result<Item, Failure>> + Send + '_> {
         match self {
             Self::Folder(files) => Box::new(files.iter().enumerate().map(|(index, path)| Item::read(index + 1, path))),
-            Self::MadeUp { seed, count } => {
-                Box::new(population::bundles(*seed, *count).enumerate().map(|(index, bytes)| Ok(Item::made(index + 1, bytes))))
-            }
+            Self::MadeUp { seed, count } => Box::new(
+                population::bundles(*seed, *count).enumerate().map(|(index, bytes)| Ok(Item::made(index + 1, bytes))),
+            ),
         }
     }
 
@@ -74,7 +74,8 @@ pub(crate) struct Item {
 impl Item {
     fn read(number: usize, path: &Path) -> Result<Self, Failure> {
         let hash = path_hash(path);
-        let unreadable = |source: io::Error| Failure::BundleUnreadable { bundle: number, path: path_hash(path), source };
+        let unreadable =
+            |source: io::Error| Failure::BundleUnreadable { bundle: number, path: path_hash(path), source };
         let read = File::open(path).and_then(Bundle::read).map_err(unreadable)?;
         Ok(Self { number, path: hash, read })
     }

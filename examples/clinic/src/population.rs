@@ -6,12 +6,32 @@
 use serde_json::{Value, json};
 
 const GIVEN: [&str; 12] = [
-    "Alba", "Bertrand", "Cosima", "Dashiell", "Eudora", "Ferdinand", "Ginevra", "Horatio", "Isolde", "Jocasta",
-    "Leopold", "Marguerite",
+    "Alba",
+    "Bertrand",
+    "Cosima",
+    "Dashiell",
+    "Eudora",
+    "Ferdinand",
+    "Ginevra",
+    "Horatio",
+    "Isolde",
+    "Jocasta",
+    "Leopold",
+    "Marguerite",
 ];
 const FAMILY: [&str; 12] = [
-    "Ashgrove", "Bellwether", "Cloudesley", "Dunnottar", "Ellingham", "Fernsby", "Gathercole", "Hollingbery",
-    "Inglethorp", "Jolliffe", "Kirkbride", "Loveguard",
+    "Ashgrove",
+    "Bellwether",
+    "Cloudesley",
+    "Dunnottar",
+    "Ellingham",
+    "Fernsby",
+    "Gathercole",
+    "Hollingbery",
+    "Inglethorp",
+    "Jolliffe",
+    "Kirkbride",
+    "Loveguard",
 ];
 const STREETS: [&str; 6] =
     ["Buttercup Terrace", "Cinder Lane", "Dovecote Row", "Elderberry Close", "Foxglove Street", "Gorse Hill"];
@@ -88,11 +108,14 @@ fn bundle(dice: &mut Dice, number: u64) -> Vec<u8> {
             "code": { "coding": [{ "system": "http://snomed.info/sct", "code": code, "display": display }], "text": display },
         })));
         let pressure = 105 + dice.below(60);
-        entries.push(entry(&observation, json!({
-            "resourceType": "Observation", "id": observation, "status": "final", "subject": subject,
-            "effectiveDateTime": date, "code": { "text": "Systolic blood pressure" },
-            "valueQuantity": { "value": pressure, "unit": "mmHg" },
-        })));
+        entries.push(entry(
+            &observation,
+            json!({
+                "resourceType": "Observation", "id": observation, "status": "final", "subject": subject,
+                "effectiveDateTime": date, "code": { "text": "Systolic blood pressure" },
+                "valueQuantity": { "value": pressure, "unit": "mmHg" },
+            }),
+        ));
     }
     json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries }).to_string().into_bytes()
 }

@@ -88,7 +88,11 @@ impl Accounts {
     }
 
     /// The first factor.
-    pub(crate) async fn check_password(&self, login: &str, password: Password) -> Result<Result<Role, Refusal>, Failure> {
+    pub(crate) async fn check_password(
+        &self,
+        login: &str,
+        password: Password,
+    ) -> Result<Result<Role, Refusal>, Failure> {
         let doing = "checking a password";
         let _turn = self.turn.lock().await;
         let row = sqlx::query("SELECT role, password, locked_until FROM clinic_accounts WHERE login = ?")

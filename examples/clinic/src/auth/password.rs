@@ -43,9 +43,8 @@ impl PasswordHash {
     /// Hashes with a fresh salt. Takes tens of milliseconds and 19 MiB: call it off the async threads.
     pub(crate) fn new(password: &Password) -> Result<Self, Failure> {
         let salt = random::bytes::<16>()?;
-        let hash: phc::PasswordHash = argon2()?
-            .hash_password_with_salt(password.0.as_bytes(), &salt)
-            .doing("hashing a password")?;
+        let hash: phc::PasswordHash =
+            argon2()?.hash_password_with_salt(password.0.as_bytes(), &salt).doing("hashing a password")?;
         Ok(Self(hash.to_string()))
     }
 

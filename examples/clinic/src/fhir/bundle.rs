@@ -160,12 +160,7 @@ impl Bundle {
     }
 }
 
-fn patient_of(
-    resource: &RawValue,
-    entry: &RawEntry<'_>,
-    head: &Head<'_>,
-    number: usize,
-) -> Result<Patient, Fault> {
+fn patient_of(resource: &RawValue, entry: &RawEntry<'_>, head: &Head<'_>, number: usize) -> Result<Patient, Fault> {
     let parsed: patient::Resource = from_raw(resource, number)?;
     let mut identifiers = parsed.identifiers().map_err(|fault| fault.at(number))?;
     let source = head.id.as_deref().or_else(|| entry.full_url.as_deref().map(last_part));

@@ -71,7 +71,9 @@ impl fmt::Display for Fault {
                 write!(f, "nested deeper than {} levels; mend the resource", super::compact::MAX_DEPTH)
             }
             FaultKind::NoPatientId => f.write_str("a Patient without an id; give it one, imports are recognised by it"),
-            FaultKind::BadDate => f.write_str("a date is not of the form YYYY, YYYY-MM or YYYY-MM-DD; mend the Patient"),
+            FaultKind::BadDate => {
+                f.write_str("a date is not of the form YYYY, YYYY-MM or YYYY-MM-DD; mend the Patient")
+            }
             FaultKind::ForeignPatient => {
                 f.write_str("refers to a patient that is not in this bundle; put the Patient and its records together")
             }
@@ -81,9 +83,9 @@ impl fmt::Display for Fault {
             FaultKind::AlreadyImported => f.write_str(
                 "this Patient was imported before with other content; remove the bundle or start a new data folder",
             ),
-            FaultKind::MrnTaken => f.write_str(
-                "another patient has this medical record number; merge the two patients or mend the number",
-            ),
+            FaultKind::MrnTaken => {
+                f.write_str("another patient has this medical record number; merge the two patients or mend the number")
+            }
         }
     }
 }

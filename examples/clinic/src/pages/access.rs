@@ -23,18 +23,22 @@ pub(crate) struct AccessRow {
 
 /// The page of a security officer. `accesses` are those of the patient that was asked for; `None` before the question.
 pub(crate) fn access(who: &Who, state: &LogState, latest: &[AccessRow], accesses: Option<&[AccessRow]>) -> Markup {
-    frame("Audit log", Some(who), &html! {
-        @if state.intact { p role="status" { (state.summary) } } @else { p role="alert" { (state.summary) } }
-        h2 { "Who opened a chart" }
-        form method="post" action="/audit" {
-            label for="mrn" { "Medical record number, complete" }
-            input #mrn name="mrn" autocomplete="off" spellcheck="false" required;
-            button { "Show" }
-        }
-        @if let Some(accesses) = accesses { (rows("Entries about this patient", accesses)) }
-        h2 { "Latest entries" }
-        (rows("Without patients", latest))
-    })
+    frame(
+        "Audit log",
+        Some(who),
+        &html! {
+            @if state.intact { p role="status" { (state.summary) } } @else { p role="alert" { (state.summary) } }
+            h2 { "Who opened a chart" }
+            form method="post" action="/audit" {
+                label for="mrn" { "Medical record number, complete" }
+                input #mrn name="mrn" autocomplete="off" spellcheck="false" required;
+                button { "Show" }
+            }
+            @if let Some(accesses) = accesses { (rows("Entries about this patient", accesses)) }
+            h2 { "Latest entries" }
+            (rows("Without patients", latest))
+        },
+    )
 }
 
 fn rows(caption: &str, rows: &[AccessRow]) -> Markup {

@@ -36,24 +36,28 @@ pub(crate) const SHOWN: [Identifier; 10] = [
 ];
 
 pub(crate) fn chart(who: &Who, chart: &Chart) -> Markup {
-    frame("Chart", Some(who), &html! {
-        table {
-            caption { "Patient" }
-            tbody {
-                @for (kind, value) in chart.identifiers.iter() {
-                    tr { th scope="row" { (kind.label()) } td.lines { (value.expose()) } }
+    frame(
+        "Chart",
+        Some(who),
+        &html! {
+            table {
+                caption { "Patient" }
+                tbody {
+                    @for (kind, value) in chart.identifiers.iter() {
+                        tr { th scope="row" { (kind.label()) } td.lines { (value.expose()) } }
+                    }
                 }
             }
-        }
-        h2 { "Records" }
-        table {
-            caption { (chart.records.len()) " records" }
-            thead { tr { th scope="col" { "Date" } th scope="col" { "Kind" } th scope="col" { "What" } } }
-            tbody {
-                @for record in &chart.records {
-                    tr { td { (record.date.expose()) } td { (record.kind) } td { (record.what.expose()) } }
+            h2 { "Records" }
+            table {
+                caption { (chart.records.len()) " records" }
+                thead { tr { th scope="col" { "Date" } th scope="col" { "Kind" } th scope="col" { "What" } } }
+                tbody {
+                    @for record in &chart.records {
+                        tr { td { (record.date.expose()) } td { (record.kind) } td { (record.what.expose()) } }
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }

@@ -3,8 +3,8 @@
 use phi_types::SubjectId;
 use sqlx::Row;
 
-use super::place::{BY_MRN, BY_SSN};
 use super::Records;
+use super::place::{BY_MRN, BY_SSN};
 use crate::failure::{Doing, Failure};
 
 /// The number that is searched by.
@@ -26,8 +26,6 @@ impl Records {
         let index = spec.open(&self.keys).await.doing(doing)?;
         let tag = index.tag(number).doing(doing)?;
         let rows = sqlx::query(query).bind(tag).fetch_all(&self.db).await.doing(doing)?;
-        rows.iter()
-            .map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing))
-            .collect()
+        rows.iter().map(|row| SubjectId::new(row.try_get::<String, _>("id").doing(doing)?).doing(doing)).collect()
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(db: SqlitePool, keys: Keys) -> Self {
-        let (sealer, opener) = (Sealer::builder(keys.clone()).build(), Opener::builder(keys.clone()).observer(opened).build());
+        let (sealer, opener) =
+            (Sealer::builder(keys.clone()).build(), Opener::builder(keys.clone()).observer(opened).build());
         Self { db, keys, sealer, opener }
     }
 }

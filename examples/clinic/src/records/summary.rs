@@ -4,8 +4,7 @@ use phi_types::Phi;
 use serde_json::Value;
 
 /// Where resources say what they are about, and when.
-const WHAT: [&str; 7] =
-    ["code", "vaccineCode", "medicationCodeableConcept", "type", "category", "reasonCode", "class"];
+const WHAT: [&str; 7] = ["code", "vaccineCode", "medicationCodeableConcept", "type", "category", "reasonCode", "class"];
 const WHEN: [&str; 11] = [
     "effectiveDateTime",
     "onsetDateTime",

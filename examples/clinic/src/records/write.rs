@@ -6,8 +6,8 @@ use phi_types::{Action, Activity, Actor, Clock, Outcome, Recorder, SubjectId};
 use ring::digest::{SHA256, digest};
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::place::{self, BY_CONTENT, BY_MRN, BY_SOURCE, BY_SSN};
 use super::Records;
+use super::place::{self, BY_CONTENT, BY_MRN, BY_SOURCE, BY_SSN};
 use crate::failure::{Doing, Failure};
 use crate::fhir::{Bundle, Document, Fault, FaultKind, Identifier, Patient};
 use crate::{hex, random};
@@ -72,7 +72,11 @@ impl Records {
 
         let doing = "storing a bundle";
         let mut tx = self.db.begin_with("BEGIN IMMEDIATE").await.doing(doing)?;
-        sqlx::query("INSERT INTO clinic_bundles (tag) VALUES (?)").bind(content).execute(&mut *tx).await.doing(doing)?;
+        sqlx::query("INSERT INTO clinic_bundles (tag) VALUES (?)")
+            .bind(content)
+            .execute(&mut *tx)
+            .await
+            .doing(doing)?;
         for patient in patients {
             let id = patient.id.clone();
             insert_patient(&mut tx, &patient).await?;
@@ -117,10 +121,8 @@ impl Records {
             return Ok(Vec::new());
         }
         let sealer = self.sealer.for_scope(scope).await.doing("obtaining a key")?;
-        let ids: Vec<String> = documents
-            .iter()
-            .map(|_| random::record_id().map(|id| id.to_string()))
-            .collect::<Result<_, _>>()?;
+        let ids: Vec<String> =
+            documents.iter().map(|_| random::record_id().map(|id| id.to_string())).collect::<Result<_, _>>()?;
         let items: Vec<_> = documents
             .iter()
             .zip(&ids)

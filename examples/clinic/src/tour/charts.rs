@@ -33,7 +33,9 @@ impl Tour<'_> {
         let part = self.patient.mrn.expose().get(..4).unwrap_or_default();
         let reply = self.clinician.browser.post("/search", &[("by", "mrn"), ("number", part)]).await?;
         expect(reply.body.contains("0 patients"), "a part of a number found somebody")?;
-        Ok(format!("by record number and by social security number, 3 searches in {took}; part of a number finds nobody"))
+        Ok(format!(
+            "by record number and by social security number, 3 searches in {took}; part of a number finds nobody"
+        ))
     }
 
     /// The random record id of the patient of the tour.
@@ -63,12 +65,16 @@ impl Tour<'_> {
         expect(!about.body.contains(self.patient.name.expose()), "the security officer's page names the patient")?;
 
         self.app.audit.checkpoint().await.doing("signing the audit log")?;
-        let page = self.app.audit.query(&Query::new().subject(&subject).limit(1)).await.doing("reading the audit log")?;
+        let page =
+            self.app.audit.query(&Query::new().subject(&subject).limit(1)).await.doing("reading the audit log")?;
         let found = page.events.first().ok_or_else(|| Miss("no entry".to_owned()))?;
         let proof = self.app.audit.prove(found.index).await.doing("proving an entry")?;
         let bytes = self.app.audit.entry(found.index).await.doing("reading an entry")?;
         expect(proof.verify(&bytes).is_ok(), "the proof of the entry does not hold")?;
-        Ok(format!("shown in {took}, recorded before it was sent; entry {} proven under a signed checkpoint", found.index))
+        Ok(format!(
+            "shown in {took}, recorded before it was sent; entry {} proven under a signed checkpoint",
+            found.index
+        ))
     }
 
     async fn roles(&mut self) -> Measured {

@@ -69,7 +69,11 @@ pub(crate) async fn take(
     imported: (&Imported, Duration),
 ) -> Result<Report, Failure> {
     let mut tour = Tour::prepare(app, folder, lock, port, source).await?;
-    tour.line("164.312(a)(2)(iv)", "bundles imported, every identifier and document sealed", people::imported(imported));
+    tour.line(
+        "164.312(a)(2)(iv)",
+        "bundles imported, every identifier and document sealed",
+        people::imported(imported),
+    );
     tour.sign_in().await;
     tour.charts().await;
     tour.keys().await;
@@ -123,7 +127,11 @@ impl Person {
 impl Known {
     /// Somebody who can be asked for by either number.
     fn of(identifiers: &Identifiers) -> Option<Self> {
-        let first = |kind| identifiers.get(kind).map(|value| value.as_ref_with(|text| text.lines().next().unwrap_or_default().to_owned()));
+        let first = |kind| {
+            identifiers
+                .get(kind)
+                .map(|value| value.as_ref_with(|text| text.lines().next().unwrap_or_default().to_owned()))
+        };
         Some(Self { mrn: first(Identifier::Mrn)?, ssn: first(Identifier::Ssn)?, name: first(Identifier::Name)? })
     }
 }

@@ -34,7 +34,10 @@ impl Tour<'_> {
         let mut browser = self.fresh_browser()?;
         let wrong = browser.post("/login", &[("login", login), ("password", "open sesame")]).await?;
         let nobody = browser.post("/login", &[("login", "nobody.here"), ("password", "open sesame")]).await?;
-        expect(wrong.status == StatusCode::UNAUTHORIZED && wrong.body == nobody.body, "the answers tell accounts apart")?;
+        expect(
+            wrong.status == StatusCode::UNAUTHORIZED && wrong.body == nobody.body,
+            "the answers tell accounts apart",
+        )?;
         let found = self.app.audit.query(&Query::new().kind("login.refused").limit(1_000)).await;
         let found = found.doing("reading the audit log")?.events.len();
         expect(found >= 4, format!("only {found} refusals in the audit log"))?;
@@ -65,6 +68,11 @@ impl Tour<'_> {
         }
         let page = self.officer.browser.get("/audit").await?;
         expect(page.body.contains("consistent under"), "the security officer's page does not say so")?;
-        Ok(format!("{} entries under {} signed checkpoints, none wrong, in {}", report.size, report.checkpoints, watch.millis()))
+        Ok(format!(
+            "{} entries under {} signed checkpoints, none wrong, in {}",
+            report.size,
+            report.checkpoints,
+            watch.millis()
+        ))
     }
 }

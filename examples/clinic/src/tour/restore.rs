@@ -27,7 +27,8 @@ impl Tour<'_> {
         let database = folder.database();
         let pool = crate::db::open(&database).await?;
         let size = "SELECT count(*) FROM phi_audit_entry";
-        let size: i64 = sqlx::query(size).fetch_one(&pool).await.doing("counting entries")?.try_get(0).doing("counting entries")?;
+        let size: i64 =
+            sqlx::query(size).fetch_one(&pool).await.doing("counting entries")?.try_get(0).doing("counting entries")?;
         let index = size / 2;
         let row = sqlx::query("SELECT entry FROM phi_audit_entry WHERE idx = ?").bind(index).fetch_one(&pool).await;
         let mut entry: Vec<u8> = row.doing("reading an entry")?.try_get(0).doing("reading an entry")?;

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use phi_types::Clock;
 use sqlx::Row;
 
-use super::step::{Measured, Miss, expect};
 use super::Tour;
+use super::step::{Measured, Miss, expect};
 use crate::failure::Doing;
 use crate::fhir::{Bundle, Identifier};
 use crate::records::{By, Stored};
@@ -27,7 +27,9 @@ impl Tour<'_> {
         let mrn = patient.identifiers.get(Identifier::Mrn).cloned().unwrap_or_default();
         let recorder = self.app.audit.recorder();
         let stored = self.app.records.store(&bundle, &json, &*recorder, &*self.app.clock).await?;
-        let Stored::New(subjects) = stored else { return Err(Miss("the made-up patient was there already".to_owned())) };
+        let Stored::New(subjects) = stored else {
+            return Err(Miss("the made-up patient was there already".to_owned()));
+        };
         let subject = subjects.first().ok_or_else(|| Miss("nobody was stored".to_owned()))?;
 
         let chart = format!("/patients/{}", subject.expose());
@@ -42,10 +44,15 @@ impl Tour<'_> {
 
         let reply = self.clinician.browser.get(&chart).await?;
         expect(reply.status == StatusCode::GONE, format!("the chart was answered {} afterwards", reply.status))?;
-        expect(self.app.records.find(By::Mrn, mrn.expose()).await?.is_empty(), "the record number still finds the patient")?;
+        expect(
+            self.app.records.find(By::Mrn, mrn.expose()).await?.is_empty(),
+            "the record number still finds the patient",
+        )?;
         expect(purged, "the write-ahead log could not be emptied, because others were reading")?;
         expect(!self.files_hold(&wrapped)?, "bytes of the wrapped key are still in the database or its log")?;
-        Ok(format!("{keys} key and {tags} index tags gone from the database and its write-ahead log; chart answered 410, search finds nobody"))
+        Ok(format!(
+            "{keys} key and {tags} index tags gone from the database and its write-ahead log; chart answered 410, search finds nobody"
+        ))
     }
 
     /// The wrapped bytes of the data key that was made last.

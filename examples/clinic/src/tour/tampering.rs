@@ -64,10 +64,8 @@ impl Tour<'_> {
         let subject = self.subject().await?;
         let rows = sqlx::query("SELECT rowid, wrapped FROM phi_keys_row WHERE kind = 2").fetch_all(&copy.app.db).await;
         for row in rows.doing("reading key rows")? {
-            let (id, mut wrapped): (i64, Vec<u8>) = (
-                row.try_get("rowid").doing("reading a key row")?,
-                row.try_get("wrapped").doing("reading a key row")?,
-            );
+            let (id, mut wrapped): (i64, Vec<u8>) =
+                (row.try_get("rowid").doing("reading a key row")?, row.try_get("wrapped").doing("reading a key row")?);
             flip(&mut wrapped);
             let query = sqlx::query("UPDATE phi_keys_row SET wrapped = ? WHERE rowid = ?");
             query.bind(wrapped).bind(id).execute(&copy.app.db).await.doing("forging a key row")?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
@@ -51,24 +52,24 @@ impl Place {
         if !self.data().join("clinic.db").exists() {
             return 0;
         }
-        self.sql(|connection| {
-            Box::pin(async move {
-                let query = format!("SELECT count(*) FROM {table}");
-                sqlx::query(AssertSqlSafe(query)).fetch_one(connection).await.map_or(0, |row| row.get(0))
-            })
+        let query = format!("SELECT count(*) FROM {table}");
+        self.sql(async |connection| {
+            sqlx::query(AssertSqlSafe(query)).fetch_one(connection).await.map_or(0, |row| row.get(0))
         })
     }
 
-    pub(crate) fn sql<T>(
-        &self,
-        work: impl for<'c> FnOnce(
-            &'c mut sqlx::SqliteConnection,
-        ) -> core::pin::Pin<Box<dyn Future<Output = T> + 'c>>,
-    ) -> T {
+    /// Changes rows of the database from outside the clinic; gives how many.
+    pub(crate) fn change(&self, query: String) -> u64 {
+        self.sql(async |connection| {
+            sqlx::query(AssertSqlSafe(query)).execute(connection).await.unwrap().rows_affected()
+        })
+    }
+
+    fn sql<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let url = format!("sqlite://{}", self.data().join("clinic.db").display());
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            let options = SqliteConnectOptions::new().filename(self.data().join("clinic.db"));
+            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
             let out = work(&mut connection).await;
             connection.close().await.unwrap();
             out

@@ -42,7 +42,10 @@ fn place() -> Place {
         "code":{"text":"Sprained ankle of Wilhelmina"},"onsetDateTime":"2019-03-04"}"#;
     place.bundle("Wilhelmina_Fairweather-Quill.json", bundle(&[entry("p1", PATIENT), entry("c1", condition)]));
     place.bundle("Zebulon.json", bundle(&[patient("p2", "M-2")]));
-    place.bundle("hospital.json", bundle(&[entry("o1", r#"{"resourceType":"Organization","id":"o1","name":"St Elsewhere"}"#)]));
+    place.bundle(
+        "hospital.json",
+        bundle(&[entry("o1", r#"{"resourceType":"Organization","id":"o1","name":"St Elsewhere"}"#)]),
+    );
     place
 }
 
@@ -69,8 +72,7 @@ fn the_tour_shows_every_safeguard_twice_on_one_folder_and_leaves_nothing_in_clea
     let place = place();
     for known_before in [0, 3] {
         let output = place.run();
-        let (report, errors) =
-            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let (report, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert_eq!(output.status.code(), Some(0), "{report}{errors}");
         assert_eq!(errors, "", "no progress where no terminal is");
         let lines: Vec<_> = report.lines().filter(|line| line.contains("  164.")).collect();
@@ -114,7 +116,8 @@ fn the_clinic_serves_and_shows_its_credentials_once() {
             break url.to_owned();
         }
     };
-    let credentials: Vec<_> = lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
+    let credentials: Vec<_> =
+        lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
     assert_eq!(credentials.len(), 2, "{text}");
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
