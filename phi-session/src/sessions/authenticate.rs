@@ -45,10 +45,12 @@ impl Sessions {
         }
     }
 
+    #[cfg(feature = "tower")]
     pub(crate) fn hash(&self, token: &str) -> Option<TokenHash> {
         Token::decode(token).map(|bytes| self.0.key.hash_bytes(&bytes))
     }
 
+    #[cfg(feature = "tower")]
     /// The session, if the store can say at once and nothing has to be written.
     pub(crate) fn authenticate_now(&self, hash: &TokenHash, presence: Presence) -> Option<Session> {
         match self.judge(self.0.store.load_now(hash)?, *hash, presence) {
