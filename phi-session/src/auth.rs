@@ -121,6 +121,30 @@ pub struct AuthEvent {
 }
 
 impl AuthEvent {
+    /// Notes one more event; when there are too many, the oldest whose method was used again goes, so that no factor is
+    /// forgotten.
+    pub(crate) fn add(events: &mut Vec<Self>, event: Self) {
+        events.push(event);
+        if events.len() > Self::MAX {
+            // There are fewer methods than events, so one of them comes twice.
+            let again = |(n, old): (usize, &Self)| events.iter().skip(n + 1).any(|new| new.method == old.method);
+            let oldest = events.iter().enumerate().position(again).unwrap_or(0);
+            events.remove(oldest);
+        }
+    }
+
+    /// Whether these events can have proved this level (NIST SP 800-63B-4 section 2): a second factor of another kind
+    /// than the first, or an authenticator that brings two of its own.
+    pub(crate) fn prove(events: &[Self], aal: Aal) -> bool {
+        let used = |methods: &[Method]| events.iter().any(|event| methods.contains(&event.method));
+        let strong = used(&[Method::WebAuthn, Method::Certificate, Method::Federated]);
+        match aal {
+            Aal::One => !events.is_empty(),
+            Aal::Two => strong || (used(&[Method::Password]) && used(&[Method::Totp, Method::RecoveryCode])),
+            Aal::Three => strong,
+        }
+    }
+
     /// Bytes of one event in a stored row: level, method code, microseconds since the Unix epoch (big-endian).
     const LEN: usize = 10;
     /// Events that a row keeps. The oldest are dropped first: they are the first to be too old to matter.
@@ -165,6 +189,29 @@ impl AuthEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_needs_its_factors() {
+        use Method::{Certificate, Federated, Password, RecoveryCode, Totp, WebAuthn};
+
+        for (methods, highest) in [
+            (&[][..], None),
+            (&[Password], Some(Aal::One)),
+            (&[Totp], Some(Aal::One)),
+            (&[Totp, RecoveryCode], Some(Aal::One)),
+            (&[Password, Password], Some(Aal::One)),
+            (&[Password, Totp], Some(Aal::Two)),
+            (&[RecoveryCode, Password], Some(Aal::Two)),
+            (&[WebAuthn], Some(Aal::Three)),
+            (&[Password, Certificate], Some(Aal::Three)),
+            (&[Federated], Some(Aal::Three)),
+        ] {
+            let events: Vec<_> =
+                methods.iter().map(|method| AuthEvent::new(Aal::One, *method, Timestamp::UNIX_EPOCH)).collect();
+            let proved = Aal::ALL.into_iter().filter(|aal| AuthEvent::prove(&events, *aal)).max();
+            assert_eq!(proved, highest, "{methods:?}");
+        }
+    }
 
     #[test]
     fn events_survive_their_column_form_and_nothing_else_is_read() {

@@ -49,6 +49,8 @@ pub enum SessionError {
     Denied(Denied),
     /// Another request rotated the session at the same time; that one's answer carries the new token.
     Conflict,
+    /// The application claimed a level that its methods cannot prove, such as two factors by a password alone.
+    Unproven,
     /// The store failed.
     Store(StoreError),
     /// The activity could not be made durable, so it did not take effect; an end of a session did.
@@ -62,6 +64,9 @@ impl fmt::Display for SessionError {
         match self {
             Self::Denied(denied) => denied.fmt(f),
             Self::Conflict => f.write_str("another request changed the session at the same time: try again"),
+            Self::Unproven => f.write_str(
+                "these methods cannot prove this level: name every factor, a password at AAL1 and then the code at AAL2",
+            ),
             Self::Store(error) => error.fmt(f),
             Self::Record(error) => error.fmt(f),
             Self::Random(error) => error.fmt(f),
@@ -72,7 +77,7 @@ impl fmt::Display for SessionError {
 impl Error for SessionError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Denied(_) | Self::Conflict => None,
+            Self::Denied(_) | Self::Conflict | Self::Unproven => None,
             Self::Store(error) => error.source(),
             Self::Record(error) => error.source(),
             Self::Random(error) => error.source(),

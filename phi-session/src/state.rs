@@ -134,3 +134,106 @@ pub fn extend(stored: &Stored, now: Timestamp, presence: Presence, policy: &Poli
     let idle = now.saturating_add(policy.idle()).min(stored.row.absolute_deadline).max(stored.stamp.idle_deadline);
     Some((now, idle))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use phi_types::Actor;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{PublicId, Row, Stamp, TokenHash, Tombstone};
+
+    const MICRO: Duration = Duration::from_micros(1);
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_unix_micros(1_767_225_600_000_000 + micros)
+    }
+
+    fn session(created: Timestamp, last_activity: Timestamp, policy: &Policy) -> Stored {
+        let (absolute_deadline, _) = begin(created, policy);
+        let idle_deadline = last_activity.saturating_add(policy.idle()).min(absolute_deadline);
+        Stored {
+            row: Arc::new(Row {
+                public_id: PublicId::from_bytes([1; 16]),
+                token_hash: TokenHash::from_bytes([2; 32]),
+                user: Actor::human("dr.osei").unwrap(),
+                tenant: None,
+                role: None,
+                created,
+                absolute_deadline,
+                auth: Vec::new(),
+                grant: None,
+                version: 1,
+                mac: [0; 32],
+            }),
+            stamp: Stamp { last_activity, idle_deadline, mac: [0; 32] },
+            ended: None,
+        }
+    }
+
+    fn lives(stored: &Stored, now: Timestamp, policy: &Policy) -> bool {
+        matches!(evaluate(stored, now, policy), Verdict::Active(_))
+    }
+
+    #[test]
+    fn at_the_deadline_it_is_dead() {
+        let policy = Policy::default();
+        let stored = session(at(0), at(0), &policy);
+        let idle = at(0).saturating_add(policy.idle());
+        assert!(lives(&stored, idle.saturating_sub(MICRO), &policy));
+        let expired = Verdict::Expired { reason: EndReason::ExpiredIdle, at: idle };
+        assert_eq!(evaluate(&stored, idle, &policy), expired);
+        let absolute = at(0).saturating_add(policy.absolute());
+        let stored = session(at(0), absolute.saturating_sub(MICRO * 2), &policy);
+        assert!(lives(&stored, absolute.saturating_sub(MICRO), &policy));
+        let expired = Verdict::Expired { reason: EndReason::ExpiredAbsolute, at: absolute };
+        assert_eq!(evaluate(&stored, absolute, &policy), expired);
+    }
+
+    #[test]
+    fn a_clock_behind_the_row_gains_nothing_and_far_behind_is_a_fault() {
+        let policy = Policy::default();
+        let stored = session(at(0), at(30_000_000), &policy);
+        for now in [at(30_000_000), at(29_999_999), at(-30_000_000)] {
+            let Verdict::Active(left) = evaluate(&stored, now, &policy) else { panic!("{now}") };
+            assert_eq!((left.idle, left.warn), (policy.idle(), false));
+            assert_eq!(extend(&stored, now, Presence::User, &policy), None);
+        }
+        assert_eq!(evaluate(&stored, at(-30_000_001), &policy), Verdict::ClockFault);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_dead_stays_dead_and_what_is_extended_only_grows(
+            last in 0_i64..50_000_000_000,
+            now in 0_i64..50_000_000_000,
+            later in 0_i64..50_000_000_000,
+        ) {
+            let policy = Policy::default();
+            let mut stored = session(at(0), at(last), &policy);
+            if !lives(&stored, at(now), &policy) && evaluate(&stored, at(now), &policy) != Verdict::ClockFault {
+                prop_assert!(!lives(&stored, at(now.max(later)), &policy));
+            }
+            match extend(&stored, at(now), Presence::User, &policy) {
+                Some((activity, idle)) => {
+                    prop_assert!(lives(&stored, at(now), &policy));
+                    prop_assert!(activity >= at(last).saturating_add(policy.coalescing_window()));
+                    prop_assert!(activity <= at(now) && idle >= stored.stamp.idle_deadline);
+                    prop_assert!(idle <= stored.row.absolute_deadline);
+                }
+                None => prop_assert!(
+                    !lives(&stored, at(now), &policy)
+                        || at(now).saturating_since(at(last)) < policy.coalescing_window()
+                ),
+            }
+            prop_assert_eq!(extend(&stored, at(now), Presence::Passive, &policy), None);
+            stored.ended = Some(Tombstone::new(EndReason::Logout, at(now)));
+            for now in [at(now), at(later), at(last), Timestamp::MIN, Timestamp::MAX] {
+                prop_assert_eq!(evaluate(&stored, now, &policy), Verdict::Ended(EndReason::Logout));
+                prop_assert_eq!(extend(&stored, now, Presence::User, &policy), None);
+            }
+        }
+    }
+}

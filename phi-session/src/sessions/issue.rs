@@ -67,13 +67,18 @@ impl Sessions {
     /// Begins a session. The session of the token that the request presented, if any, ends: nobody can plant a token
     /// and wait for its victim to sign in.
     ///
+    /// Where several factors are verified in one request, sign in with the first and step up with the second.
+    ///
     /// # Errors
-    /// [`SessionError`]; no session begins then.
+    /// [`SessionError`]; no session begins then. [`SessionError::Unproven`] when the method cannot prove the level.
     pub async fn login(&self, login: Login, presented: Option<&Token>) -> Result<Issued, SessionError> {
         self.login_over(login, presented.map(|token| self.0.key.hash(token))).await
     }
 
     pub(crate) async fn login_over(&self, login: Login, old: Option<TokenHash>) -> Result<Issued, SessionError> {
+        if !AuthEvent::prove(&[AuthEvent::new(login.aal, login.method, self.now())], login.aal) {
+            return Err(SessionError::Unproven);
+        }
         let old = match old.map(|old| self.0.store.load(old)) {
             Some(loading) => match loading.await {
                 // A damaged row opens nothing; it must not keep its user from signing in again.
@@ -128,14 +133,15 @@ impl Sessions {
     /// [`Aal::Two`].
     ///
     /// # Errors
-    /// [`SessionError`]; [`SessionError::Conflict`] when another request rotated the session first.
+    /// [`SessionError`]; [`SessionError::Conflict`] when another request rotated the session first,
+    /// [`SessionError::Unproven`] when the session's methods cannot prove the level.
     pub async fn step_up(&self, session: &Session, aal: Aal, method: Method) -> Result<Issued, SessionError> {
         let now = self.now();
         let mut row = Row::clone(&session.row);
-        if row.auth.len() >= AuthEvent::MAX {
-            row.auth.drain(..=row.auth.len() - AuthEvent::MAX);
+        AuthEvent::add(&mut row.auth, AuthEvent::new(aal, method, now));
+        if !AuthEvent::prove(&row.auth, aal) {
+            return Err(SessionError::Unproven);
         }
-        row.auth.push(AuthEvent::new(aal, method, now));
         let details =
             |activity: phi_types::Activity| activity.with("aal", u64::from(aal.level())).with("method", method.amr());
         self.rotate(session, row, now, "session.step_up", details).await

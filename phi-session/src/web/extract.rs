@@ -64,6 +64,7 @@ impl IntoResponse for SessionError {
         let status = match self {
             Self::Denied(denied) => return denied.into_response(),
             Self::Conflict => StatusCode::CONFLICT,
+            Self::Unproven => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Store(_) | Self::Record(_) | Self::Random(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         answer(status, &self)

@@ -158,7 +158,7 @@ impl Machine {
         let presented = replace.map(|n| &self.tokens[n]);
         let issued = self
             .sessions
-            .login(Login::new(osei(), aal, Method::Password), presented.map(|(token, ..)| token))
+            .login(Login::new(osei(), aal, Method::WebAuthn), presented.map(|(token, ..)| token))
             .await
             .unwrap();
         if let Some((_, id, true)) = presented {

@@ -166,6 +166,19 @@ async fn asvs_7_5_3_stepup_max_age() {
 }
 
 #[tokio::test]
+async fn a_level_that_the_methods_cannot_prove_is_refused() {
+    let (sessions, log, _) = in_memory(Policy::default());
+    let login = sessions.login(Login::new(osei(), Aal::Two, Method::Password), None).await;
+    assert!(matches!(login, Err(SessionError::Unproven)), "{login:?}");
+    let issued = sign_in(&sessions).await;
+    for (aal, method) in [(Aal::Two, Method::Password), (Aal::Three, Method::Totp)] {
+        assert!(matches!(sessions.step_up(&issued.session, aal, method).await, Err(SessionError::Unproven)));
+    }
+    assert!(ask(&sessions, &issued.token, Presence::User).await.is_ok(), "and the session stays as it was");
+    assert_eq!(log.kinds(), ["session.login"]);
+}
+
+#[tokio::test]
 async fn the_newest_authentications_are_kept() {
     let (sessions, _, _) = in_memory(Policy::default());
     let mut issued = sign_in(&sessions).await;
@@ -174,7 +187,7 @@ async fn the_newest_authentications_are_kept() {
     }
     let events = issued.session.auth_events();
     assert_eq!(events.len(), 16);
-    assert!(events.iter().all(|event| event.method == Method::Totp));
+    assert_eq!(events.iter().filter(|event| event.method == Method::Password).count(), 1, "no factor is forgotten");
 }
 
 #[tokio::test]
