@@ -77,3 +77,99 @@ impl fmt::Debug for Checkpoint {
         write!(f, "Checkpoint({} entries, root {})", self.size, self.root)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+
+    use super::*;
+
+    fn signer(seed: u8) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+    }
+
+    fn key(pair: &Ed25519KeyPair) -> VerifierKey {
+        VerifierKey::new("clinic.example/audit", pair.public_key().as_ref().try_into().unwrap()).unwrap()
+    }
+
+    fn sign(pair: &Ed25519KeyPair, text: &str) -> String {
+        key(pair).note(text, pair.sign(text.as_bytes()).as_ref().try_into().unwrap())
+    }
+
+    #[test]
+    fn the_note_of_another_implementation_is_accepted() {
+        // The example in the documentation of Go's golang.org/x/mod/sumdb/note.
+        let key: VerifierKey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
+        let note = "If you think cryptography is the answer to your problem,\n\
+                    then you don't know what your problem is.\n\n\
+                    — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+        assert!(key.open(note).unwrap().ends_with("problem is.\n"));
+        assert_eq!(key.to_string(), "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_checkpoint_is_noticed() {
+        let pair = signer(1);
+        let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &Hash::leaf(b"root")));
+        assert_eq!(Checkpoint::open(&note, &key(&pair)).unwrap().size(), 9);
+        for bit in 0..note.len() * 8 {
+            let mut changed = note.clone().into_bytes();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(changed) = String::from_utf8(changed) {
+                assert!(Checkpoint::open(&changed, &key(&pair)).is_err(), "bit {bit}: {changed}");
+            }
+        }
+        for length in (0..note.len()).filter(|length| note.is_char_boundary(*length)) {
+            assert!(Checkpoint::open(&note[..length], &key(&pair)).is_err());
+        }
+    }
+
+    #[test]
+    fn only_the_pinned_key_and_origin_count() {
+        let (pair, other) = (signer(1), signer(2));
+        let root = Hash::leaf(b"root");
+        let foreign = sign(&other, &Checkpoint::text("clinic.example/audit", 9, &root));
+        assert_eq!(Checkpoint::open(&foreign, &key(&pair)), Err(InvalidNote::Signature));
+        let moved = sign(&pair, &Checkpoint::text("other.example/audit", 9, &root));
+        assert_eq!(Checkpoint::open(&moved, &key(&pair)), Err(InvalidNote::Origin));
+        // A second signature by somebody unknown is ignored, a wrong one in the pinned name is not.
+        let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &root));
+        let witness = format!("{note}— witness.example AAAAAAAA\n");
+        assert!(Checkpoint::open(&witness, &key(&pair)).is_ok());
+        let (_, line) = note.split_once("\n\n").unwrap();
+        let wrong = sign(&pair, &Checkpoint::text("clinic.example/audit", 8, &root));
+        assert_eq!(Checkpoint::open(&format!("{wrong}{line}"), &key(&pair)), Err(InvalidNote::Signature));
+    }
+
+    #[test]
+    fn sizes_and_roots_have_one_spelling() {
+        let pair = signer(1);
+        let root = Base64::encode_string(Hash::leaf(b"root").as_bytes());
+        for text in [
+            format!("clinic.example/audit\n09\n{root}\n"),
+            format!("clinic.example/audit\n+9\n{root}\n"),
+            format!("clinic.example/audit\n9\n{}\n", &root[..40]),
+            format!("clinic.example/audit\n18446744073709551616\n{root}\n"),
+            "clinic.example/audit\n9\n".to_owned(),
+            format!("clinic.example/audit\n9\n{root}\n\n"),
+        ] {
+            assert_eq!(Checkpoint::open(&sign(&pair, &text), &key(&pair)), Err(InvalidNote::Malformed), "{text}");
+        }
+        let extended = format!("clinic.example/audit\n0\n{root}\nextension\n");
+        assert!(Checkpoint::open(&sign(&pair, &extended), &key(&pair)).is_ok());
+    }
+
+    #[test]
+    fn a_verifier_key_has_one_spelling() {
+        let text = key(&signer(1)).to_string();
+        assert_eq!(text.parse::<VerifierKey>().unwrap().to_string(), text);
+        for bad in
+            ["", "name", "name+00000000", &text.to_uppercase(), &text.replacen('+', "+0", 1), &text[..text.len() - 1]]
+        {
+            assert_eq!(bad.parse::<VerifierKey>(), Err(InvalidNote::Key), "{bad}");
+        }
+        for name in ["", "a b", "a+b", "a\nb", "a\u{a0}b"] {
+            assert_eq!(VerifierKey::new(name, [0; 32]), Err(InvalidNote::Key));
+        }
+    }
+}

@@ -9,6 +9,8 @@
 mod decode;
 mod encode;
 mod pseudonym;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 

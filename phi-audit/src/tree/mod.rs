@@ -10,6 +10,8 @@
 //! ```
 
 mod compute;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod verify;
 

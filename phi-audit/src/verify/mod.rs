@@ -1,6 +1,7 @@
 //! Checking a whole log, with nothing but the verifier key.
 
 mod entries;
+mod explain;
 mod findings;
 mod run;
 mod stream;

@@ -4,9 +4,10 @@
 //! them, it decides which of the two is genuine, and so whether an entry or a stored hash was altered; what cannot be
 //! told apart lies between two signatures and is named as such.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::entries::{Writers, claim, wrong_column};
+use super::explain::{Mismatch, explain};
 use super::stream::{Checkpoints, Entries, Leaves};
 use super::{Finding, Freshness, MAX_FINDINGS, Options, Problem, Report};
 use crate::tree::TreeBuilder;
@@ -47,15 +48,6 @@ pub(crate) async fn verify(
     pass.report(counts.pending, counts.quarantined).await
 }
 
-/// An entry whose hash is not the stored leaf hash.
-struct Mismatch {
-    index: u64,
-    /// The hash of the entry, when there is one.
-    entry: Option<Hash>,
-    stored: Option<Hash>,
-    repeated: bool,
-}
-
 struct Pass<'a> {
     store: &'a dyn AuditStore,
     key: &'a VerifierKey,
@@ -67,7 +59,10 @@ struct Pass<'a> {
     /// Grown from the stored leaf hashes.
     stored: TreeBuilder,
     writers: Writers,
+    /// Differences between entries and stored hashes that no root has decided yet.
     mismatches: Vec<Mismatch>,
+    /// Those in which the entry is at fault.
+    wrong: Vec<Mismatch>,
     findings: Vec<Finding>,
     /// The size up to which a signature has confirmed the entries or the stored hashes.
     settled: u64,
@@ -90,6 +85,7 @@ impl<'a> Pass<'a> {
             stored: TreeBuilder::default(),
             writers: Writers::default(),
             mismatches: Vec::new(),
+            wrong: Vec::new(),
             findings: Vec::new(),
             settled: 0,
             valid: 0,
@@ -105,27 +101,21 @@ impl<'a> Pass<'a> {
 
     fn entry(&mut self, index: u64, row: Option<crate::EntryRow>, stored: Option<Hash>) {
         let leaf = row.as_ref().map(|row| Hash::leaf(&row.entry));
-        let same = leaf.is_some() && leaf == stored;
-        let mut repeated = false;
-        if let Some(row) = row {
-            match Event::decode(&row.entry) {
+        match row.filter(|_| leaf.is_some() && leaf == stored) {
+            Some(row) => match Event::decode(&row.entry) {
                 Ok(event) => {
-                    let number = self.writers.follow(&row, &event);
-                    repeated = matches!(&number, Some(Finding { problem: Problem::Duplicate, .. }));
-                    // Of an altered entry, only the alteration is told: its columns and numbers say nothing more.
-                    if same {
-                        if let Some(name) = wrong_column(&event, &row.columns) {
-                            self.find(Some(index), Problem::Column(name));
-                        }
-                        self.findings.extend(number);
+                    if let Some(name) = wrong_column(&event, &row.columns) {
+                        self.find(Some(index), Problem::Column(name));
                     }
+                    self.findings.extend(self.writers.follow(&row, &event));
                 }
-                Err(_) if same => self.find(Some(index), Problem::Undecodable),
-                Err(_) => {}
+                Err(_) => self.find(Some(index), Problem::Undecodable),
+            },
+            // Of an altered entry, only the alteration is told: its columns and numbers say nothing more.
+            None => {
+                self.writers.skip();
+                self.mismatches.push(Mismatch { index, entry: leaf, stored });
             }
-        }
-        if !same {
-            self.mismatches.push(Mismatch { index, entry: leaf, stored, repeated });
         }
         // Where one of the two is gone, the other stands in, so that the rest can still be checked.
         let nothing = Hash::empty();
@@ -178,27 +168,11 @@ impl<'a> Pass<'a> {
         tree.root().map_err(|_| Error::Inconsistent { size: self.head.size })
     }
 
-    /// The stored hashes are right, so what differs from them was altered.
+    /// The stored hashes are right, so what differs from them was altered. How is told at the end.
     fn blame_entries(&mut self) {
-        let mismatches = core::mem::take(&mut self.mismatches);
-        let places: BTreeMap<Hash, u64> =
-            mismatches.iter().filter_map(|mismatch| Some((mismatch.stored?, mismatch.index))).collect();
-        let present: BTreeSet<Hash> = mismatches.iter().filter_map(|mismatch| mismatch.entry).collect();
-        for mismatch in &mismatches {
-            let original_is_elsewhere = mismatch.stored.is_some_and(|stored| present.contains(&stored));
-            let belongs = mismatch.entry.and_then(|entry| places.get(&entry)).copied();
-            let problem = match (mismatch.entry, mismatch.stored, belongs) {
-                (Some(_), None, _) => self.leaf_tile(mismatch.index),
-                (None, _, _) => Problem::Missing,
-                (Some(_), _, Some(belongs)) if original_is_elsewhere => Problem::Reordered { belongs },
-                // Another entry stands in its place and the one that was signed here is nowhere.
-                (Some(_), _, Some(_)) => Problem::Missing,
-                (Some(_), _, None) if mismatch.repeated => Problem::Duplicate,
-                (Some(_), _, None) => Problem::Edited,
-            };
-            self.find(Some(mismatch.index), problem);
-        }
-        self.stored_is_right();
+        self.wrong.append(&mut self.mismatches);
+        self.entries = self.stored.clone();
+        let _ = self.entries.take_complete();
     }
 
     /// The entries are right, so the stored hashes were altered.
@@ -207,8 +181,8 @@ impl<'a> Pass<'a> {
         for mismatch in core::mem::take(&mut self.mismatches) {
             match mismatch.entry {
                 Some(_) if told.insert(mismatch.index / 256) => {
-                    let problem = self.leaf_tile(mismatch.index);
-                    self.find(Some(mismatch.index), problem);
+                    let tile = mismatch.index / 256;
+                    self.find(Some(mismatch.index), Problem::Tile { level: 0, tile });
                 }
                 Some(_) => {}
                 None => self.find(Some(mismatch.index), Problem::Missing),
@@ -216,16 +190,6 @@ impl<'a> Pass<'a> {
         }
         self.stored = self.entries.clone();
         let _ = self.stored.take_complete();
-    }
-
-    fn stored_is_right(&mut self) {
-        self.entries = self.stored.clone();
-        let _ = self.entries.take_complete();
-    }
-
-    #[expect(clippy::unused_self, reason = "read beside the other ways to blame")]
-    const fn leaf_tile(&self, index: u64) -> Problem {
-        Problem::Tile { level: 0, tile: index / 256 }
     }
 
     /// Compares the completed tiles above the leaves with what is stored. Leaf tiles are compared hash by hash.
@@ -264,6 +228,8 @@ impl<'a> Pass<'a> {
                 }
             }
         }
+        let wrong = core::mem::take(&mut self.wrong);
+        self.findings.extend(explain(self.store, &wrong, size).await?);
         for level in 1..=7 {
             if let Some(tile) = self.stored.open_tile(level) {
                 self.check_tile(tile).await?;

@@ -4,4 +4,15 @@
 
 mod support;
 
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "test-util")]
+mod conformance;
+mod crash;
+mod formats;
+mod group;
 mod log;
+mod opening;
+mod tamper;
+#[cfg(feature = "axum")]
+mod web;
