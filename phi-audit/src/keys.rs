@@ -81,3 +81,38 @@ impl WriterKey {
 fn message(writer: &WriterId, sequence: u64, entry: &[u8]) -> Vec<u8> {
     [DOMAIN, writer.as_bytes(), &sequence.to_be_bytes(), entry].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mac_notices_every_flipped_bit_and_every_moved_boundary() {
+        let key = WriterKey(hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]));
+        let (writer, sequence, entry) = (WriterId::from_bytes([2; 16]), 3, b"the bytes of an entry");
+        let mac = key.mac(&writer, sequence, entry);
+        assert!(key.verify(&writer, sequence, entry, &mac));
+        let flip = |bytes: &[u8], bit: usize| {
+            let mut changed = bytes.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            changed
+        };
+        for bit in 0..128 {
+            let other = WriterId::from_bytes(flip(writer.as_bytes(), bit).try_into().unwrap());
+            assert!(!key.verify(&other, sequence, entry, &mac));
+        }
+        for bit in 0..64 {
+            assert!(!key.verify(&writer, sequence ^ (1 << bit), entry, &mac));
+        }
+        for bit in 0..entry.len() * 8 {
+            assert!(!key.verify(&writer, sequence, &flip(entry, bit), &mac));
+        }
+        for bit in 0..mac.len() * 8 {
+            assert!(!key.verify(&writer, sequence, entry, &flip(&mac, bit)));
+        }
+        assert!(!key.verify(&writer, sequence, entry, &mac[..31]));
+        assert!(!key.verify(&writer, sequence, &entry[1..], &mac));
+        let other = WriterKey(hmac::Key::new(hmac::HMAC_SHA256, &[4; 32]));
+        assert!(!other.verify(&writer, sequence, entry, &mac));
+    }
+}

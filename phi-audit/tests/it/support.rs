@@ -1,11 +1,10 @@
 //! A log in a temporary folder, and hands in its database.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use phi_audit::{AuditLog, Error, Report, SqliteAuditStore, VerifierKey, verify_store};
 use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
-use phi_types::{Action, Activity, Actor, ManualClock, Outcome, Purpose, Recorder, Resource, SubjectId, Timestamp};
+use phi_types::{Action, Activity, Actor, ManualClock, Outcome, Purpose, Resource, SubjectId, Timestamp};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tempfile::TempDir;
@@ -96,8 +95,4 @@ pub(crate) fn read(number: u64) -> Activity {
         .on(Resource::new("Patient", format!("mrn-{number}")))
         .in_session(format!("s{}", number % 5))
         .with("number", number)
-}
-
-pub(crate) fn recorder(log: &AuditLog) -> Arc<dyn Recorder> {
-    log.recorder()
 }
