@@ -106,16 +106,18 @@ fn owner_only(options: &mut OpenOptions) -> Result<(), KeyringError> {
 fn open(path: &Path) -> Result<File, KeyringError> {
     use std::os::unix::fs::MetadataExt;
 
-    let named = fs::symlink_metadata(path)?;
-    if !named.file_type().is_file() {
-        return Err(KeyringError::NotAFile);
-    }
-    let file = OpenOptions::new().read(true).open(path)?;
-    let opened = file.metadata()?;
-    // The name may have been made a link in between.
-    if (named.dev(), named.ino()) != (opened.dev(), opened.ino()) {
-        return Err(KeyringError::NotAFile);
-    }
+    let (file, opened) = loop {
+        let named = fs::symlink_metadata(path)?;
+        if !named.file_type().is_file() {
+            return Err(KeyringError::NotAFile);
+        }
+        let file = OpenOptions::new().read(true).open(path)?;
+        let opened = file.metadata()?;
+        // Otherwise the name was given to another file in between: a link, or what another process wrote.
+        if (named.dev(), named.ino()) == (opened.dev(), opened.ino()) {
+            break (file, opened);
+        }
+    };
     if opened.uid() != rustix::process::geteuid().as_raw() {
         return Err(KeyringError::Owner);
     }

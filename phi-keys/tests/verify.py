@@ -1,0 +1,253 @@
+"""An independent implementation of SPEC.md, in plain Python without packages.
+
+    verify.py vectors        prints tests/vectors/v1.json
+    verify.py store FOLDER   opens a whole key store with its keyring, and checks it against what FOLDER/expected.json says
+
+It is written to be read beside the specification. It is slow, and not constant-time: never use it on real keys. The
+ciphers are those of phi-crypto's verifier, which checks them against the standards' known answers.
+"""
+
+import base64
+import hashlib
+import hmac
+import importlib.util
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+_spec = importlib.util.spec_from_file_location("f1", HERE.parent.parent / "phi-crypto" / "tests" / "verify.py")
+f1 = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(f1)
+
+# --- section 1: conventions ----------------------------------------------------------------------------------------
+
+
+def expand(key, label, info=b""):
+    label = label.encode()
+    return hmac.new(key, bytes([len(label)]) + label + info + b"\x01", hashlib.sha256).digest()
+
+
+def mac(key, message):
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def tlv(domain, fields):
+    tags = [tag for tag, _ in fields]
+    assert len(fields) <= 255 and tags == sorted(tags)
+    out = domain.encode() + bytes([len(fields)])
+    for tag, value in fields:
+        out += bytes([tag]) + len(value).to_bytes(4, "big") + value
+    return out
+
+
+def read_tlv(domain, data):
+    assert data.startswith(domain.encode())
+    data = data[len(domain) :]
+    count, data, fields = data[0], data[1:], []
+    for _ in range(count):
+        size = int.from_bytes(data[1:5], "big")
+        fields.append((data[0], data[5 : 5 + size]))
+        data = data[5 + size :]
+    assert data == b""
+    return fields
+
+
+# --- section 2: ids ------------------------------------------------------------------------------------------------
+
+
+def full_id(key):
+    return expand(key, "phi/v1/kid")
+
+
+# --- section 3: F1 -------------------------------------------------------------------------------------------------
+
+
+def seal(key, label, suite, salt, nonce, aad, plaintext):
+    message_key = expand(key, label, bytes([suite]) + salt)
+    ciphertext, tag = f1.CIPHERS[suite](message_key, nonce, aad, plaintext, True)
+    return bytes([suite]) + full_id(key)[:16] + salt + nonce + ciphertext + tag
+
+
+def open_sealed(key, label, aad, sealed):
+    suite, kid, salt, nonce = sealed[0], sealed[1:17], sealed[17:29], sealed[29:41]
+    assert len(sealed) >= 57 and kid == full_id(key)[:16]
+    message_key = expand(key, label, bytes([suite]) + salt)
+    plaintext, tag = f1.CIPHERS[suite](message_key, nonce, aad, sealed[41:-16], False)
+    assert tag == sealed[-16:], "the value does not open"
+    return plaintext
+
+
+# --- section 4: key rows -------------------------------------------------------------------------------------------
+
+FIELDS = ("kind", "tenant", "key_use", "scope", "version", "full_id", "parent", "state", "created", "wrapped")
+SIZES = {"kind": 1, "key_use": 1, "version": 4, "state": 1, "created": 8}
+
+
+def raw(row, name):
+    value = row[name]
+    if name == "tenant":
+        return value.encode()
+    return value.to_bytes(SIZES[name], "big", signed=name == "created") if name in SIZES else bytes.fromhex(value)
+
+
+def row_mac(root_key, row):
+    return mac(expand(root_key, "phi/v1/row-mac"), tlv("phi/row/v1", [(i, raw(row, n)) for i, n in enumerate(FIELDS, 1)]))
+
+
+def wrap_aad(row):
+    names = ((1, "kind"), (2, "tenant"), (3, "key_use"), (4, "scope"), (5, "full_id"), (6, "version"))
+    # A domain key has no scope: the element is absent, not empty.
+    return tlv("phi/wrap/v1", [(tag, raw(row, name)) for tag, name in names if name != "scope" or row["scope"]])
+
+
+def pseudonym(root_key, tenant, kind, name):
+    message = tlv("phi/scope/v1", [(1, tenant.encode()), (2, bytes([kind])), (3, name.encode())])
+    return mac(expand(root_key, "phi/v1/pseudonym"), message)
+
+
+def unwrap_key(parent, row, wrapped):
+    key = open_sealed(parent, "phi/v1/wrap", wrap_aad(row), wrapped)
+    assert full_id(key).hex() == row["full_id"], "another key than the row names"
+    return key
+
+
+# --- section 5: wrapped carriers -----------------------------------------------------------------------------------
+
+
+def write_carrier(kek_id, kek_version, binding, blob):
+    out = bytes([1, binding])
+    for part in (kek_id.encode(), kek_version.encode(), blob):
+        out += len(part).to_bytes(2, "big") + part
+    return out
+
+
+def read_carrier(data):
+    assert data[0] == 1 and data[1] in (1, 2)
+    binding, data, parts = data[1], data[2:], []
+    for _ in range(3):
+        size = int.from_bytes(data[:2], "big")
+        parts.append(data[2 : 2 + size])
+        data = data[2 + size :]
+    assert data == b""
+    return parts[0].decode(), parts[1].decode(), binding, parts[2]
+
+
+def carrier_key(carrier, context, kek_id, binding):
+    info = tlv("phi/carrier/v1", [(1, context), (2, kek_id.encode()), (3, bytes([binding]))])
+    return expand(carrier, "phi/v1/carrier", info)
+
+
+def unwrap_domain(ring, row):
+    data = bytes.fromhex(row["wrapped"])
+    count, data, copies = data[0], data[1:], []
+    for _ in range(2 * count):
+        size = int.from_bytes(data[:4], "big")
+        copies.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    assert data == b"" and count == 1
+    kek_id, kek_version, binding, blob = read_carrier(copies[0])
+    assert kek_id == ring["kek_id"] and binding == 2
+    context = hashlib.sha256(wrap_aad(row)).digest()
+    carrier = open_sealed(ring["keks"][int(kek_version)], "phi/v1/wrap", context, blob)
+    return unwrap_key(carrier_key(carrier, context, kek_id, binding), row, copies[1])
+
+
+# --- section 6: the keyring file -----------------------------------------------------------------------------------
+
+
+def read_keyring(data, key_file):
+    assert data[:8] == b"PHIKEYS\n" and data[8] == 1 and data[9] == 2, "not a keyring under a key file"
+    prefix, encoded = key_file.decode().strip().split(":")
+    assert prefix == "phi-key-file-1"
+    unlock = expand(base64.b64decode(encoded), "phi/v1/keyring-unlock", data[22:38])
+    assert full_id(unlock) == data[38:70], "another key file"
+    size = int.from_bytes(data[70:74], "big")
+    assert len(data) == 74 + size + 32 and hashlib.sha256(data[:-32]).digest() == data[-32:], "damaged"
+    ring = {"kek_id": None, "pin": None, "keks": {}}
+    for tag, value in read_tlv("phi/keyring/v1", open_sealed(unlock, "phi/v1/keyring", data[:74], data[74:-32])):
+        if tag == 1:
+            ring["kek_id"] = value.decode()
+        elif tag == 2:
+            ring["pin"] = value
+        else:
+            assert tag == 3 and len(value) == 36
+            ring["keks"][int.from_bytes(value[:4], "big")] = value[4:]
+    return ring
+
+
+# --- a whole store -------------------------------------------------------------------------------------------------
+
+
+def check_store(folder):
+    ring = read_keyring((folder / "keyring").read_bytes(), (folder / "key-file").read_bytes())
+    rows = json.loads((folder / "rows.json").read_text())
+    expected = json.loads((folder / "expected.json").read_text())
+
+    root_row = next(row for row in rows if row["kind"] == 1 and row["key_use"] == 1)
+    root = unwrap_domain(ring, root_row)
+    assert full_id(root) == ring["pin"] and full_id(root).hex() == expected["fingerprint"]
+    for row in rows:
+        assert row_mac(root, row).hex() == row["mac"], "a row is not authentic"
+
+    domains = {row["full_id"]: unwrap_domain(ring, row) for row in rows if row["kind"] == 1}
+    generation = bytes.fromhex(next(row for row in rows if row["kind"] == 4)["wrapped"])
+    digest = hashlib.sha256(b"phi/domains/v1" + b"".join(sorted(bytes.fromhex(name) for name in domains))).digest()
+    assert generation == expected["generation"].to_bytes(8, "big") + digest
+
+    for case in expected["domain_keys"]:
+        row = next(r for r in rows if r["kind"] == 1 and r["key_use"] == case["key_use"] and r["tenant"] == expected["tenant"])
+        assert expand(domains[row["full_id"]], "phi/v1/bidx", b"golden").hex() == case["derived"]
+    for case in expected["data_keys"]:
+        scope = pseudonym(root, expected["tenant"], case["scope_kind"], case["scope"]).hex()
+        row = next(r for r in rows if r["kind"] == 2 and r["scope"] == scope)
+        assert row["full_id"][:32] == case["kid"]
+        key = unwrap_key(domains[row["parent"]], row, bytes.fromhex(row["wrapped"]))
+        assert expand(key, "phi/v1/field", b"golden").hex() == case["derived"]
+    for case in expected["shredded"]:
+        scope = pseudonym(root, expected["tenant"], 1, case["scope"]).hex()
+        assert [(r["kind"], r["wrapped"]) for r in rows if r["scope"] == scope] == [(3, "".join(case["full_ids"]))]
+    session = next(r for r in rows if r["kind"] == 1 and r["key_use"] == 5)
+    assert expand(domains[session["full_id"]], "phi/v1/session").hex() == expected["session_key"]
+
+
+# --- vectors -------------------------------------------------------------------------------------------------------
+
+
+def make_vectors():
+    f1.self_test()
+    pattern = lambda start, size: bytes((start + i) % 256 for i in range(size))
+    labels = ["phi/v1/kid", "phi/v1/wrap", "phi/v1/carrier", "phi/v1/row-mac", "phi/v1/pseudonym", "phi/v1/field"]
+    labels += ["phi/v1/keyring", "phi/v1/keyring-unlock", "phi/v1/bidx", "phi/v1/ed25519", "phi/v1/session"]
+    derived = []
+    for i, label in enumerate(labels):
+        key, info = pattern(i, 32), pattern(0x80, 5 * i)
+        derived.append({"key": key.hex(), "label": label, "info": info.hex(), "derived": expand(key, label, info).hex()})
+    lists = []
+    for fields in ([], [(1, b"")], [(1, b"clinic"), (2, b"Patient"), (9, bytes(300))], [(255, b"\x00\xff")]):
+        encoded = tlv("phi/test/v1", fields)
+        lists.append({"fields": [[tag, value.hex()] for tag, value in fields], "encoded": encoded.hex()})
+    sealed = []
+    for suite in (1, 2):
+        for size in (0, 1, 32, 100):
+            key, salt, nonce = pattern(size + suite, 32), pattern(0x40, 12), pattern(0x60, 12)
+            value = seal(key, "phi/v1/wrap", suite, salt, nonce, pattern(0x10, size), pattern(0x20, size))
+            case = {"suite": suite, "key": key.hex(), "kid": full_id(key)[:16].hex(), "salt": salt.hex()}
+            case |= {"nonce": nonce.hex(), "aad": pattern(0x10, size).hex(), "plaintext": pattern(0x20, size).hex()}
+            sealed.append(case | {"sealed": value.hex(), "text": f1.to_text(value)})
+    carriers = []
+    for kek_id, version, binding, size in (("local:3f", "12", 2, 89), ("aws-kms:arn:x", "", 1, 184), ("", "", 1, 0)):
+        blob = pattern(3, size)
+        case = {"kek_id": kek_id, "kek_version": version, "binding": binding, "blob": blob.hex()}
+        carriers.append(case | {"bytes": write_carrier(kek_id, version, binding, blob).hex()})
+    return {"expand": derived, "tlv": lists, "f1_under_phi_v1_wrap": sealed, "wrapped_carriers": carriers}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["vectors"]:
+        print(json.dumps(make_vectors(), indent=1))
+    elif len(sys.argv) == 3 and sys.argv[1] == "store":
+        check_store(pathlib.Path(sys.argv[2]))
+        print("ok")
+    else:
+        sys.exit(__doc__)
