@@ -1,4 +1,77 @@
 //! Keys for envelope encryption: where they live, how they are wrapped, leased, rotated and destroyed.
+//!
+//! A key encryption key (KEK) stays in a KMS or a protected file. It wraps *domain keys*, one for each tenant and use; a
+//! domain key wraps *data keys*, one for each patient or group of records. So the KMS is asked a handful of times when a
+//! process starts and never for each row, a KEK is rotated without touching data, and destroying one data key makes all of
+//! one patient's data unreadable.
+//!
+//! ```
+//! use phi_keys::derive::Label;
+//! use phi_keys::{Keys, LocalKeyring, MemoryKeyStore, Scope, Unlock};
+//! use phi_types::SubjectId;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (path, key_path) = (folder.path().join("clinic.keyring"), folder.path().join("clinic.key"));
+//! let keyring = LocalKeyring::create(path, Unlock::create_key_file(key_path)?)?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(keyring).tenant("clinic").build().await?;
+//!
+//! let patient = Scope::subject(&SubjectId::new("22d6efc6")?);
+//! let key = keys.data_key(&patient).await?;
+//! let derived = key.derive(Label::FIELD, b"salt")?;
+//! # let _ = derived;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
+//! | keep KEKs elsewhere | an implementation of [`Kms`] |
+//! | keep key rows | `SqliteKeyStore` (feature `sqlite`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
+//! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
+//! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
+//! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` within a transaction |
+//! | sign checkpoints | [`Keys::signer`] |
+//!
+//! `SPEC.md` describes every byte that is written, with test vectors.
+//!
+//! # Features
+//! - `local` (default): [`LocalKeyring`], the KEKs in a file.
+//! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
+//! - `test-util`: the `conformance` suites for implementations of [`Kms`] and [`KeyStore`].
+//!
+//! # How it fails
+//! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. A failure is never
+//! remembered, so the next request tries again. What is unwrapped already keeps working until its lease ends (60 s unless
+//! set), also while the KMS is down: the domain keys stay in memory and an unchanged row needs no KMS.
+//!
+//! - A row that was altered, forged or moved: [`Error::RowRejected`]. A domain key row that was removed:
+//!   [`Error::Incomplete`].
+//! - A store that is not the pinned one: [`Error::RootMismatch`], [`Error::RootMissing`] or [`Error::RootNotPinned`].
+//! - A keyring file that is missing, readable by others, cut off, altered, of a later version, or locked with another
+//!   passphrase: a [`KeyringError`] each.
+//! - Two writers: one wins, the other takes the winner's key. [`Error::Contended`] only after sixteen lost races.
+//! - A process that dies: every write is one transaction or one atomic replacement, and every operation can be repeated.
+//!
+//! # Security
+//! Whoever can **write the database** cannot make, alter or move a key row unnoticed. They can delete rows: a missing domain
+//! key is noticed, a missing data key shows as an unknown kid. They can put back rows that they kept, and with them even a
+//! shredded key in the place of its tombstone; a whole older store is noticed by a generation that was noted elsewhere
+//! ([`KeysBuilder::at_least_generation`]), single rows are not. Whoever can **read the database and the keyring file** still
+//! lacks the passphrase or key file; whoever has all three has every key.
+//!
+//! **Rewrapping** answers routine rotation. It is no recovery: who copied a wrapped key and its KEK keeps the key.
+//!
+//! **Shredding** ends live access at once in this process and within a lease in others, and removes the row from the
+//! database file and its write-ahead log. It erases only once no older copy of the key tables is left in a backup, replica,
+//! snapshot or on the free blocks of the disk.
+//!
+//! Raw key bytes are wiped when the last handle is dropped. The cipher backend (*ring*) does not wipe its key schedules, the
+//! compiler may leave copies on the stack, and nothing is locked into memory.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "test-util")]
 pub mod conformance;
