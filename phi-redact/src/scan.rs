@@ -63,6 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_replacement_uncovers_is_found_too() {
+        assert_eq!(redact_str("mrn=00T078-05-1120"), "mrn=[MRN][SSN]");
+    }
+
+    #[test]
     fn only_the_timestamp_of_the_line_is_left() {
         for start in ["", "\x1b[2m", "{\"timestamp\":\""] {
             let line = format!("{start}2026-05-12T20:16:22Z INFO 2026-05-12T20:16:22Z");

@@ -127,6 +127,9 @@ fn month_day_year(text: &Text<'_>, start: usize, day_end: usize) -> Option<Findi
 /// A word of digits and letters: `18th`, `18Nov2025`, `20251118T103000`.
 pub(super) fn with_letters(text: &Text<'_>, word: Word) -> Option<Finding> {
     let digits = text.digits(word.start);
+    if !matches!(digits, 1 | 2 | 8) {
+        return None;
+    }
     let letters_at = word.start + digits;
     let letters_end = letters_at + text.letters(letters_at);
     let letters = text.slice(letters_at, letters_end);

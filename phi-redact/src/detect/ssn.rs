@@ -27,6 +27,9 @@ pub(super) fn shaped(text: &Text<'_>, start: usize, labels: Labels) -> Option<Fi
 
 /// The same where letters stand in front, as in `SSN123-45-6789`.
 pub(super) fn at_end_of(text: &Text<'_>, word: Word) -> Option<Finding> {
+    if !matches!(text.at(word.end), b'-' | b'%' | 0xe2) {
+        return None;
+    }
     let start = word.end.checked_sub(3).filter(|&start| start > word.start)?;
     let three = text.digits(start) == 3 && !text.at(start - 1).is_ascii_digit();
     if three { shaped(text, start, Labels::NONE) } else { None }

@@ -36,6 +36,8 @@ const SPAN: usize = 32;
 pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
     let mut gathered = [0_u8; SPAN];
     let mut free = SPAN;
+    // Where the word nearest to the start of the text begins in `gathered`, from its end.
+    let mut word_end = SPAN;
     let mut i = start;
     if text.before(i) == b'/' {
         return patient_path(text, i - 1).or(text.hint);
@@ -53,7 +55,13 @@ pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
                 i -= 1;
             }
             // Most texts are settled by one word; only some go on in front of it.
-            b' ' | b'\t' if free < SPAN && !goes_on(gathered.get(free..).unwrap_or_default()) => break,
+            b' ' | b'\t' if free < word_end => {
+                if !goes_on(gathered.get(free..word_end).unwrap_or_default()) {
+                    break;
+                }
+                word_end = free;
+                i -= 1;
+            }
             b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'=' | b':' | b'#' | b'(' | b'[' | b'>' | b'_' | b'-' | b'.'
             | b'?' | b'*' | b'`' => i -= 1,
             // `field: "mrn", value: "…"` and a label on the line above.
@@ -65,12 +73,10 @@ pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
     meaning(gathered.get(free..).unwrap_or_default()).or(text.hint)
 }
 
-/// Whether a label may have begun in the words in front: `medical record`, `call back at`, or a filler.
-fn goes_on(letters: &[u8]) -> bool {
-    matches!(letters, b"record" | b"security" | b"at" | b"back" | b"backat" | b"on" | b"hospital")
-        || FILLERS
-            .iter()
-            .any(|filler| letters.strip_suffix(*filler).is_some_and(|rest| rest.is_empty() || goes_on(rest)))
+/// Whether a label may begin in front of this word: `medical record`, `call back at`, or a filler.
+fn goes_on(word: &[u8]) -> bool {
+    matches!(word, b"record" | b"security" | b"at" | b"back" | b"on" | b"hospital")
+        || word.last().is_some_and(|&last| fillers_ending_with(last).contains(&word))
 }
 
 /// What the name of a field says about its value.
@@ -101,37 +107,32 @@ fn patient_path(text: &Text<'_>, slash: usize) -> Labels {
     }
 }
 
-/// Words between a label and its value that mean nothing.
-const FILLERS: [&[u8]; 16] = [
-    b"number",
-    b"identifier",
-    b"value",
-    b"some",
-    b"text",
-    b"code",
-    b"num",
-    b"nbr",
-    b"val",
-    b"str",
-    b"was",
-    b"no",
-    b"nr",
-    b"id",
-    b"is",
-    b"of",
-];
+/// Words between a label and its value that mean nothing, by their last letter.
+const fn fillers_ending_with(last: u8) -> &'static [&'static [u8]] {
+    match last {
+        b'd' => &[b"id"],
+        b'e' => &[b"value", b"some", b"code"],
+        b'f' => &[b"of"],
+        b'l' => &[b"val"],
+        b'm' => &[b"num"],
+        b'o' => &[b"no"],
+        b'r' => &[b"number", b"identifier", b"nbr", b"nr", b"str"],
+        b's' => &[b"is", b"was"],
+        b't' => &[b"text"],
+        _ => &[],
+    }
+}
 
 /// The meaning of the lower-case letters in front of a value.
 fn meaning(mut letters: &[u8]) -> Labels {
     for _ in 0..3 {
-        if let Some(&last) = letters.last() {
-            for (label, means) in ending_with(last) {
-                if letters.ends_with(label) {
-                    return if letters.ends_with(b"update") { Labels::NONE } else { *means };
-                }
+        let Some(&last) = letters.last() else { break };
+        for (label, means) in ending_with(last) {
+            if letters.ends_with(label) {
+                return if letters.ends_with(b"update") { Labels::NONE } else { *means };
             }
         }
-        match FILLERS.iter().find_map(|filler| letters.strip_suffix(*filler)) {
+        match fillers_ending_with(last).iter().find_map(|filler| letters.strip_suffix(*filler)) {
             Some(rest) => letters = rest,
             None => break,
         }

@@ -94,6 +94,7 @@ fn workload(s: &str, n: i64) {
     info!(bytes = s.as_bytes(), boxed_phone = Box::new(n), refd = &&s, wrap = ?Some(Config { user: "u", token: s }));
     info!(target: "custom::target", { a.b.c = s, r#type = %s }, "dotted +1{}", n);
     info!(parent: None, k = s, "root event");
+    info_span!(parent: None, "second root", k = s).in_scope(|| info!(k = s, "in second root"));
     info!(parent: &cause, k = s, "explicit parent event");
     let child = info_span!(parent: &cause, "explicit_child", s, home_phone = n);
     child.in_scope(|| {
