@@ -80,8 +80,16 @@ fn killed(folder: &Path, after: usize) -> Vec<u64> {
     acknowledged
 }
 
+/// `cargo xtask crash` asks for more kills than these.
 #[tokio::test]
 async fn acknowledged_events_survive_kill_9() {
+    let kills = std::env::var("PHI_TEST_CRASH_ITERATIONS").ok().map_or(ROUNDS, |kills| kills.parse().unwrap());
+    for _ in 0..kills.div_ceil(ROUNDS) {
+        kill_the_writers_of_one_log().await;
+    }
+}
+
+async fn kill_the_writers_of_one_log() {
     let folder = TempDir::new().unwrap();
     let mut acknowledged = BTreeSet::new();
     for round in 0..ROUNDS {
