@@ -1,13 +1,15 @@
 //! The buffers in which associated data is written, on the stack for every context of ordinary size.
 
-use core::fmt;
-
-/// Takes associated data; `write_str` never fails.
-pub(crate) trait Sink: fmt::Write {
-    fn as_slice(&self) -> &[u8];
+/// Takes associated data.
+pub(crate) trait Sink {
     fn push(&mut self, bytes: &[u8]);
-    /// Overwrites bytes that were pushed before; bytes outside are left alone.
-    fn patch(&mut self, at: usize, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
 }
 
 /// Contexts up to this many bytes are encoded without touching the heap; a typical one takes about 140.
@@ -25,13 +27,14 @@ impl AadBuf {
     pub(crate) const fn new() -> Self {
         Self { stack: [0; ON_STACK], used: 0, heap: Vec::new() }
     }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        if self.heap.is_empty() { self.stack.get(..self.used).unwrap_or_default() } else { &self.heap }
+    }
 }
 
 impl Sink for AadBuf {
-    fn as_slice(&self) -> &[u8] {
-        if self.heap.is_empty() { self.stack.get(..self.used).unwrap_or_default() } else { &self.heap }
-    }
-
+    #[inline]
     fn push(&mut self, bytes: &[u8]) {
         if self.heap.is_empty() {
             let end = self.used.saturating_add(bytes.len());
@@ -44,48 +47,6 @@ impl Sink for AadBuf {
             self.heap.extend_from_slice(self.stack.get(..self.used).unwrap_or_default());
         }
         self.heap.extend_from_slice(bytes);
-    }
-
-    fn patch(&mut self, at: usize, bytes: &[u8]) {
-        let all = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
-        if let Some(room) = all.get_mut(at..at.saturating_add(bytes.len())) {
-            room.copy_from_slice(bytes);
-        }
-    }
-}
-
-/// Numbers and identifiers are formatted straight into the buffer.
-impl fmt::Write for AadBuf {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
-    }
-}
-
-/// The contexts of a batch, one behind the other.
-#[derive(Default)]
-pub(crate) struct AadVec(pub(crate) Vec<u8>);
-
-impl Sink for AadVec {
-    fn as_slice(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn patch(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(room) = self.0.get_mut(at..at.saturating_add(bytes.len())) {
-            room.copy_from_slice(bytes);
-        }
-    }
-}
-
-impl fmt::Write for AadVec {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
     }
 }
 
@@ -104,14 +65,5 @@ mod tests {
             assert_eq!(buffer.as_slice(), expected, "{total}");
             assert_eq!(buffer.heap.is_empty(), total <= ON_STACK);
         }
-    }
-
-    #[test]
-    fn a_patch_reaches_bytes_that_moved_to_the_heap() {
-        let mut buffer = AadBuf::new();
-        buffer.push(b"len?");
-        buffer.push(&[7; 2 * ON_STACK]);
-        buffer.patch(0, b"done");
-        assert_eq!(buffer.as_slice().get(..5), Some(&b"done\x07"[..]));
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use phi_types::SubjectId;
 
-use crate::aad::{AadBuf, AadVec, Sink};
+use crate::aad::Sink;
 
 /// Starts every encoding, so that no other protocol's bytes can be taken for a context.
 const MAGIC: &[u8] = b"phi/aad/v1";
@@ -129,9 +129,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// [`ContextError`] when an element was given twice, there are more than 255 elements, or one exceeds 2^32 − 1 bytes.
     pub fn to_aad(&self) -> Result<Vec<u8>, ContextError> {
-        let mut out = AadVec::default();
+        let mut out = Vec::with_capacity(192);
         self.write_elements(self.tenant, self.subject, &mut out)?;
-        Ok(out.0)
+        Ok(out)
     }
 
     /// Writes the associated data as the scope of a sealer or opener completes it.
@@ -167,26 +167,22 @@ impl<'a> Context<'a> {
         out.push(MAGIC);
         out.push(&[count]);
         if let Some(tenant) = tenant {
-            element(out, tag::TENANT, |out| out.push(tenant.as_bytes()))?;
+            element(out, tag::TENANT, &[tenant.as_bytes()])?;
         }
-        element(out, tag::RECORD_TYPE, |out| out.push(self.record_type.as_bytes()))?;
-        element(out, tag::FIELD, |out| out.push(self.field.as_bytes()))?;
+        element(out, tag::RECORD_TYPE, &[self.record_type.as_bytes()])?;
+        element(out, tag::FIELD, &[self.field.as_bytes()])?;
         if let Some(id) = &self.record_id {
-            element(out, tag::RECORD_ID, |out| id.write(out))?;
+            element(out, tag::RECORD_ID, &[id.text(&mut [0; LONGEST_ID])])?;
         }
         if let Some(subject) = subject {
-            element(out, tag::SUBJECT, |out| out.push(subject.expose().as_bytes()))?;
+            element(out, tag::SUBJECT, &[subject.expose().as_bytes()])?;
         }
         if let Some(version) = self.row_version {
-            element(out, tag::ROW_VERSION, |out| out.push(&version.to_be_bytes()))?;
+            element(out, tag::ROW_VERSION, &[&version.to_be_bytes()])?;
         }
         for (key, value) in &self.pairs {
             let length = u32::try_from(key.len()).map_err(|_| ContextError::TooLong)?;
-            element(out, tag::PAIR, |out| {
-                out.push(&length.to_be_bytes());
-                out.push(key.as_bytes());
-                out.push(value.as_bytes());
-            })?;
+            element(out, tag::PAIR, &[&length.to_be_bytes(), key.as_bytes(), value.as_bytes()])?;
         }
         Ok(())
     }
@@ -202,15 +198,14 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Writes `u8 tag ‖ u32be len ‖ value`; the length is known once the value is written.
-fn element<S: Sink>(out: &mut S, tag: u8, value: impl FnOnce(&mut S)) -> Result<(), ContextError> {
-    out.push(&[tag]);
-    let length_at = out.as_slice().len();
-    out.push(&[0; 4]);
-    let start = out.as_slice().len();
-    value(out);
-    let length = u32::try_from(out.as_slice().len() - start).map_err(|_| ContextError::TooLong)?;
-    out.patch(length_at, &length.to_be_bytes());
+/// Writes `u8 tag ‖ u32be len ‖ value`, of which the value is given in parts.
+#[inline]
+fn element(out: &mut impl Sink, tag: u8, parts: &[&[u8]]) -> Result<(), ContextError> {
+    let length = parts.iter().try_fold(0_usize, |sum, part| sum.checked_add(part.len()));
+    let length = length.and_then(|length| u32::try_from(length).ok()).ok_or(ContextError::TooLong)?;
+    let [a, b, c, d] = length.to_be_bytes();
+    out.push(&[tag, a, b, c, d]);
+    parts.iter().for_each(|part| out.push(part));
     Ok(())
 }
 
@@ -255,30 +250,57 @@ impl RecordId<'_> {
         Self(Id::Uuid(bytes))
     }
 
-    fn write(&self, out: &mut impl Sink) {
-        // Formatting into the buffer cannot fail: its `write_str` never does.
-        let _: fmt::Result = match self.0 {
-            Id::Text(text) => out.write_str(text),
-            Id::Signed(number) => write!(out, "{number}"),
-            Id::Unsigned(number) => write!(out, "{number}"),
-            Id::Uuid(bytes) => bytes.iter().enumerate().try_for_each(|(i, byte)| {
-                let hyphen = if matches!(i, 4 | 6 | 8 | 10) { "-" } else { "" };
-                write!(out, "{hyphen}{byte:02x}")
-            }),
-        };
+    /// The text, written into `room` where it is not text already.
+    fn text<'t>(&'t self, room: &'t mut [u8; LONGEST_ID]) -> &'t [u8] {
+        match self.0 {
+            Id::Text(text) => text.as_bytes(),
+            Id::Signed(number) => decimal(number.unsigned_abs(), number < 0, room),
+            Id::Unsigned(number) => decimal(number, false, room),
+            Id::Uuid(bytes) => {
+                hyphenated(&bytes, room);
+                room
+            }
+        }
     }
+}
 
-    fn text(&self) -> AadBuf {
-        let mut out = AadBuf::new();
-        self.write(&mut out);
-        out
+/// The longest id that is not text: a UUID.
+const LONGEST_ID: usize = 36;
+
+/// Decimal digits at the end of `room`, which every number of 64 bits and its sign fit into.
+fn decimal(mut number: u64, negative: bool, room: &mut [u8; LONGEST_ID]) -> &[u8] {
+    let mut start = LONGEST_ID;
+    for (at, place) in room.iter_mut().enumerate().rev() {
+        start = at;
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten is below ten")]
+        let digit = (number % 10) as u8;
+        *place = b'0' | digit;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if negative && let Some(sign) = start.checked_sub(1).and_then(|before| room.get_mut(before)) {
+        *sign = b'-';
+        start -= 1;
+    }
+    room.get(start..).unwrap_or_default()
+}
+
+/// Lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn hyphenated(bytes: &[u8; 16], room: &mut [u8; LONGEST_ID]) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
+    let mut digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    for (at, place) in room.iter_mut().enumerate() {
+        // Four places are hyphens and 32 are digits, so the default is never taken.
+        *place = if matches!(at, 8 | 13 | 18 | 23) { b'-' } else { digits.next().unwrap_or_default() };
     }
 }
 
 /// Ids are equal when their texts are.
 impl PartialEq for RecordId<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.text().as_slice() == other.text().as_slice()
+        self.text(&mut [0; LONGEST_ID]) == other.text(&mut [0; LONGEST_ID])
     }
 }
 
@@ -438,8 +460,8 @@ mod tests {
     fn the_scope_completes_a_context_and_is_not_overruled() {
         let (ada, grace) = (SubjectId::new("ada").unwrap(), SubjectId::new("grace").unwrap());
         let within = |context: &Context<'_>, subject| {
-            let mut out = AadBuf::new();
-            context.write_in("clinic", subject, &mut out).map(|()| out.as_slice().to_vec())
+            let mut out = Vec::new();
+            context.write_in("clinic", subject, &mut out).map(|()| out)
         };
         let bare = Context::new("P", "f");
         let full = bare.clone().tenant("clinic").subject(&ada);

@@ -9,6 +9,7 @@ use phi_keys::derive::Label;
 use phi_keys::tlv::Writer;
 use phi_keys::{DomainKey, KeyUse, Keys};
 use ring::hmac;
+use zeroize::Zeroizing;
 
 pub use tag::Tag;
 pub use transform::Transform;
@@ -18,6 +19,9 @@ const VERSION: u8 = 1;
 
 /// Bits of HMAC in a tag unless the index says otherwise: unequal values do not collide in practice.
 const DEFAULT_BITS: u16 = 128;
+
+/// Bytes of the input of a tag before the value.
+const HEAD_LEN: usize = 12;
 
 /// What an index is over, declared once in the code.
 ///
@@ -122,14 +126,17 @@ impl Tagger {
     }
 
     fn tag(&self, value: &str) -> Result<Option<Tag>, IndexError> {
-        let Some(normalised) = self.spec.transform.apply(value) else { return Ok(None) };
-        let length = u32::try_from(normalised.len()).map_err(|_| IndexError::TooLong)?;
-        // TLV(1 transform, 2 value), fed to the HMAC in parts so that the value is not copied once more.
-        let mut mac = hmac::Context::with_key(&self.key);
-        mac.update(&[2, 1, 0, 0, 0, 1, self.spec.transform.id(), 2]);
-        mac.update(&length.to_be_bytes());
-        mac.update(&normalised);
-        Ok(Some(Tag::new(VERSION, mac.sign().as_ref(), self.spec.bits)))
+        // TLV(1 transform, 2 value), in one buffer: one update is cheaper than three, and the buffer is wiped.
+        let mut message = Zeroizing::new(Vec::with_capacity(HEAD_LEN.saturating_add(value.len())));
+        message.extend_from_slice(&[2, 1, 0, 0, 0, 1, self.spec.transform.id(), 2, 0, 0, 0, 0]);
+        if !self.spec.transform.apply(value, &mut message) {
+            return Ok(None);
+        }
+        let length = u32::try_from(message.len().saturating_sub(HEAD_LEN)).map_err(|_| IndexError::TooLong)?;
+        if let Some(place) = message.get_mut(HEAD_LEN - 4..HEAD_LEN) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(Some(Tag::new(VERSION, hmac::sign(&self.key, &message).as_ref(), self.spec.bits)))
     }
 }
 

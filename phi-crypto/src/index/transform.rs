@@ -25,20 +25,15 @@ impl Transform {
         }
     }
 
-    /// The normalised value; nothing where the transform leaves nothing to look for.
-    pub(super) fn apply(self, value: &str) -> Option<Zeroizing<Vec<u8>>> {
+    /// Appends the normalised value; false where the transform leaves nothing to look for.
+    pub(super) fn apply(self, value: &str, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
         match self {
-            Self::Exact => Some(Zeroizing::new(value.as_bytes().to_vec())),
-            Self::Digits => {
-                let mut digits = Zeroizing::new(Vec::with_capacity(value.len()));
-                digits.extend(value.bytes().filter(u8::is_ascii_digit));
-                (!digits.is_empty()).then_some(digits)
-            }
-            Self::TrimLowercase => {
-                let lower = Zeroizing::new(value.trim().to_lowercase().into_bytes());
-                (!lower.is_empty()).then_some(lower)
-            }
+            Self::Exact => out.extend_from_slice(value.as_bytes()),
+            Self::Digits => out.extend(value.bytes().filter(u8::is_ascii_digit)),
+            Self::TrimLowercase => out.extend_from_slice(Zeroizing::new(value.trim().to_lowercase()).as_bytes()),
         }
+        matches!(self, Self::Exact) || out.len() > before
     }
 }
 
@@ -47,7 +42,8 @@ mod tests {
     use super::*;
 
     fn applied(transform: Transform, value: &str) -> Option<String> {
-        transform.apply(value).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        let mut out = Vec::new();
+        transform.apply(value, &mut out).then(|| String::from_utf8(out).unwrap())
     }
 
     #[test]

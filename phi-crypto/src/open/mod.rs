@@ -62,9 +62,7 @@ impl Opener {
     /// # Errors
     /// [`phi_keys::Error`] when the keys cannot be had: the store or the KMS does not answer, or the subject was shredded.
     pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedOpener, phi_keys::Error> {
-        let opener = ScopedOpener::empty(Arc::clone(&self.0), scope.clone());
-        opener.hold(self.0.keys.data_keys(scope).await?);
-        Ok(opener)
+        Ok(ScopedOpener::new(Arc::clone(&self.0), scope, self.0.keys.data_keys(scope).await?))
     }
 
     /// An opener that holds the keys of these values, as [`Sealed::kid`](crate::Sealed::kid) names them, valid while their
@@ -77,9 +75,8 @@ impl Opener {
         scope: &Scope,
         kids: impl IntoIterator<Item = KeyId> + Send,
     ) -> Result<ScopedOpener, phi_keys::Error> {
-        let opener = ScopedOpener::empty(Arc::clone(&self.0), scope.clone());
-        opener.hold(load(&self.0.keys, scope, kids.into_iter().collect()).await?);
-        Ok(opener)
+        let keys = load(&self.0.keys, scope, kids.into_iter().collect()).await?;
+        Ok(ScopedOpener::new(Arc::clone(&self.0), scope, keys))
     }
 }
 

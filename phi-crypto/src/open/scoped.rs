@@ -1,7 +1,7 @@
 //! The synchronous half of opening.
 
 use core::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use phi_keys::f1::{self, Parts};
 use phi_keys::{DataKey, KeyId, Scope};
@@ -10,30 +10,32 @@ use zeroize::Zeroizing;
 
 use super::salts::Salts;
 use super::{OpenError, Opened, Shared};
-use crate::aad::{AadBuf, Sink as _};
+use crate::aad::AadBuf;
 use crate::{Context, Openable, Sealed};
 
 /// Opens values of one patient or group. Cheap to clone, and usable from any number of threads at once.
 ///
 /// It dies with the leases of its keys: obtain one per request or job, not one per process.
 #[derive(Clone)]
-pub struct ScopedOpener(Arc<Inner>);
-
-struct Inner {
+pub struct ScopedOpener {
     shared: Arc<Shared>,
-    scope: Scope,
-    held: RwLock<Vec<Arc<Held>>>,
+    scope: Arc<Scope>,
+    /// One or two, so a search is a glance.
+    held: Vec<Held>,
 }
 
 /// A key and what was derived from it.
+#[derive(Clone)]
 struct Held {
     data: DataKey,
     salts: Arc<Salts>,
 }
 
 impl ScopedOpener {
-    pub(super) fn empty(shared: Arc<Shared>, scope: Scope) -> Self {
-        Self(Arc::new(Inner { shared, scope, held: RwLock::new(Vec::new()) }))
+    pub(super) fn new(shared: Arc<Shared>, scope: &Scope, keys: Vec<DataKey>) -> Self {
+        let mut opener = Self { shared, scope: Arc::new(scope.clone()), held: Vec::with_capacity(keys.len()) };
+        opener.hold(keys);
+        opener
     }
 
     /// Opens one value.
@@ -63,10 +65,11 @@ impl ScopedOpener {
     ) -> Result<Phi<&'out [u8]>, OpenError> {
         let parts = f1::parse(sealed)?;
         let mut aad = AadBuf::new();
-        context.write_in(self.0.shared.keys.tenant(), self.subject(), &mut aad)?;
-        let held = self.held(parts.kid()).ok_or(OpenError::UnknownKey { kid: parts.kid() })?;
+        context.write_in(self.shared.keys.tenant(), self.subject(), &mut aad)?;
+        let held = self.held.iter().find(|held| held.data.kid() == parts.kid());
+        let held = held.ok_or(OpenError::UnknownKey { kid: parts.kid() })?;
         let start = out.len();
-        let opened = self.unlock(&held, &parts, aad.as_slice(), out);
+        let opened = held.open(&parts, aad.as_slice(), out);
         if matches!(opened, Ok(()) | Err(OpenError::Refused)) {
             self.tell(context, opened.is_ok());
         }
@@ -79,38 +82,22 @@ impl ScopedOpener {
     ///
     /// # Errors
     /// [`phi_keys::Error`] when a key does not exist, belongs to another tenant, use or scope, or cannot be had.
-    pub async fn prefetch(&self, kids: impl IntoIterator<Item = KeyId> + Send) -> Result<(), phi_keys::Error> {
-        self.hold(super::load(&self.0.shared.keys, &self.0.scope, kids.into_iter().collect()).await?);
+    pub async fn prefetch(&mut self, kids: impl IntoIterator<Item = KeyId> + Send) -> Result<(), phi_keys::Error> {
+        let keys = super::load(&self.shared.keys, &self.scope, kids.into_iter().collect()).await?;
+        self.hold(keys);
         Ok(())
     }
 
-    pub(super) fn hold(&self, keys: impl IntoIterator<Item = DataKey>) {
+    fn hold(&mut self, keys: Vec<DataKey>) {
         for data in keys {
-            let salts = self.0.shared.salts.derived(&data);
-            // A poisoned lock guards a list of which entries are put in whole.
-            let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-            held.retain(|other| other.data.kid() != data.kid());
-            held.push(Arc::new(Held { data, salts }));
+            let salts = self.shared.salts.derived(&data);
+            self.held.retain(|other| other.data.kid() != data.kid());
+            self.held.push(Held { data, salts });
         }
-    }
-
-    /// A scope has one or two keys, so the list is short.
-    fn held(&self, kid: KeyId) -> Option<Arc<Held>> {
-        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.iter().find(|held| held.data.kid() == kid).map(Arc::clone)
-    }
-
-    fn unlock(&self, held: &Held, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
-        if !held.data.is_live() {
-            held.salts.clear();
-            return Err(OpenError::LeaseEnded);
-        }
-        let key = held.salts.key(&held.data, parts).map_err(|_| OpenError::LeaseEnded)?;
-        key.open_into(parts, aad, out).map_err(|_| OpenError::Refused)
     }
 
     fn tell(&self, context: &Context<'_>, opened: bool) {
-        let Some(observer) = &self.0.shared.observer else { return };
+        let Some(observer) = &self.shared.observer else { return };
         let what = Opened {
             record_type: context.record_type(),
             field: context.field(),
@@ -124,16 +111,26 @@ impl ScopedOpener {
     }
 
     fn subject(&self) -> Option<&SubjectId> {
-        match &self.0.scope {
+        match &*self.scope {
             Scope::Subject(subject) => Some(subject),
             _ => None,
         }
     }
 }
 
+impl Held {
+    fn open(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
+        if !self.data.is_live() {
+            self.salts.clear();
+            return Err(OpenError::LeaseEnded);
+        }
+        let key = self.salts.key(&self.data, parts).map_err(|_| OpenError::LeaseEnded)?;
+        key.open_into(parts, aad, out).map_err(|_| OpenError::Refused)
+    }
+}
+
 impl fmt::Debug for ScopedOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
-        write!(f, "ScopedOpener({} keys)", held.len())
+        write!(f, "ScopedOpener({} keys)", self.held.len())
     }
 }

@@ -100,8 +100,8 @@ mod tests {
     async fn sealer(limits: Limits) -> ScopedSealer {
         let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap()).build();
         let sealer = Sealer::builder(keys.await.unwrap()).build();
-        let Shared { keys, suite, clock, .. } = Arc::into_inner(sealer.0).unwrap();
-        let sealer = Sealer(Arc::new(Shared { keys, suite, clock, limits, epochs: Handles::new() }));
+        let Shared { keys, suite, .. } = Arc::into_inner(sealer.0).unwrap();
+        let sealer = Sealer(Arc::new(Shared { keys, suite, limits, epochs: Handles::new() }));
         sealer.for_scope(&Scope::group("g")).await.unwrap()
     }
 

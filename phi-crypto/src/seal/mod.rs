@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use phi_keys::f1::Suite;
 use phi_keys::{Keys, Scope};
-use phi_types::{Clock, SystemClock};
 
 use self::epoch::{EpochCell, LIMITS, Limits};
 use self::scoped::Inner;
@@ -43,7 +42,6 @@ pub struct Sealer(Arc<Shared>);
 struct Shared {
     keys: Keys,
     suite: Suite,
-    clock: Arc<dyn Clock>,
     limits: Limits,
     epochs: Handles<EpochCell>,
 }
@@ -51,7 +49,7 @@ struct Shared {
 impl Sealer {
     /// Starts with the keys; everything else has a default.
     pub fn builder(keys: Keys) -> SealerBuilder {
-        SealerBuilder { keys, suite: Suite::Aes256Gcm, clock: Arc::new(SystemClock::new()) }
+        SealerBuilder { keys, suite: Suite::Aes256Gcm }
     }
 
     /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.
@@ -81,7 +79,6 @@ impl fmt::Debug for Sealer {
 pub struct SealerBuilder {
     keys: Keys,
     suite: Suite,
-    clock: Arc<dyn Clock>,
 }
 
 impl SealerBuilder {
@@ -91,16 +88,10 @@ impl SealerBuilder {
         self
     }
 
-    /// The clock by which epochs end. The leases of keys go by the clock of the keys.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
     /// The sealer.
     #[must_use]
     pub fn build(self) -> Sealer {
-        let Self { keys, suite, clock } = self;
-        Sealer(Arc::new(Shared { keys, suite, clock, limits: LIMITS, epochs: Handles::new() }))
+        let Self { keys, suite } = self;
+        Sealer(Arc::new(Shared { keys, suite, limits: LIMITS, epochs: Handles::new() }))
     }
 }

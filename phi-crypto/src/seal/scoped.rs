@@ -9,7 +9,7 @@ use phi_types::SubjectId;
 
 use super::epoch::{Epoch, EpochCell};
 use super::{SealError, Shared};
-use crate::aad::{AadBuf, AadVec, Sink as _};
+use crate::aad::AadBuf;
 use crate::{Context, Plaintext, Sealable, Sealed};
 
 /// Seals values of one patient or group. Cheap to clone, and usable from any number of threads at once.
@@ -81,16 +81,16 @@ impl ScopedSealer {
     /// # Errors
     /// As [`seal`](Self::seal), for the first value that cannot be sealed.
     pub fn seal_many<V: Sealable>(&self, items: &[(V, Context<'_>)]) -> Result<Vec<Sealed<V::Opens>>, SealError> {
-        let mut aads = AadVec::default();
+        let mut aads = Vec::with_capacity(items.len().saturating_mul(160));
         let mut fixed = Vec::with_capacity(items.len());
         for (value, context) in items {
             let plaintext = value.plaintext()?;
             if plaintext.len() > f1::MAX_PLAINTEXT {
                 return Err(SealError::TooLarge);
             }
-            let start = aads.0.len();
+            let start = aads.len();
             context.write_in(self.0.shared.keys.tenant(), self.0.subject.as_ref(), &mut aads)?;
-            fixed.push((plaintext, start..aads.0.len()));
+            fixed.push((plaintext, start..aads.len()));
         }
 
         let mut sealed = Vec::with_capacity(items.len());
@@ -102,7 +102,7 @@ impl ScopedSealer {
             let mut nonces = NonceRun::random().map_err(|_| SealError::NoRandomness)?;
             for (plaintext, aad) in part {
                 // The range was taken from this very buffer, which has only grown since.
-                let aad = aads.0.get(aad.clone()).unwrap_or_default();
+                let aad = aads.get(aad.clone()).unwrap_or_default();
                 let bytes = epoch.key.seal(nonces.draw(), aad, plaintext).map_err(|_| SealError::TooLarge)?;
                 sealed.push(Sealed::trusted(bytes));
             }
@@ -131,13 +131,12 @@ impl ScopedSealer {
     /// Checks the lease and takes room in the current epoch.
     fn reserve(&self, messages: usize, bytes: usize) -> Result<Arc<Epoch>, SealError> {
         let Inner { shared, data, epochs, .. } = &*self.0;
-        if !data.is_live() {
+        let Some(now) = data.live_at() else {
             epochs.roll();
             return Err(SealError::LeaseEnded);
-        }
+        };
         let room = (u64::try_from(messages), u64::try_from(bytes));
         let (Ok(messages), Ok(bytes)) = room else { return Err(SealError::TooLarge) };
-        let now = shared.clock.monotonic();
         epochs.reserve(&shared.limits, now, (messages, bytes), || Epoch::begin(data, shared.suite, now))
     }
 }

@@ -173,7 +173,7 @@ async fn whoever_watches_is_told_of_each_opening_and_each_refusal() {
 #[tokio::test]
 async fn an_opener_holds_every_key_of_its_scope_or_those_that_are_named() {
     let clinic = Clinic::new().await;
-    let early = clinic.opener("ada").await;
+    let mut early = clinic.opener("ada").await;
     let sealed = clinic.sealer("ada").await.seal("Ada", &NAME).unwrap();
     assert!(early.open(&sealed, &NAME).is_err(), "the key did not exist when the opener was obtained");
     early.prefetch([sealed.kid()]).await.unwrap();

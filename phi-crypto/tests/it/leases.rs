@@ -9,7 +9,7 @@ const NAME: Context<'static> = Context::new("Patient", "name");
 #[tokio::test]
 async fn a_handle_refuses_when_its_lease_is_over() {
     let clinic = Clinic::new().await;
-    let (sealer, opener) = (clinic.sealer("ada").await, clinic.opener("ada").await);
+    let (sealer, mut opener) = (clinic.sealer("ada").await, clinic.opener("ada").await);
     let sealed = sealer.seal("Ada", &NAME).unwrap();
     opener.open(&sealed, &NAME).unwrap();
     clinic.clock.advance(LEASE);

@@ -121,7 +121,7 @@ async fn another_subjects_key_is_not_had_by_naming_it() {
     let place = Context::new("Patient", "name");
     let of_ada = clinic.sealer("ada").await.seal("Ada", &place).unwrap();
     let of_grace = clinic.sealer("grace").await.seal("Grace", &place).unwrap();
-    let opener = clinic.opener("ada").await;
+    let mut opener = clinic.opener("ada").await;
 
     let error = opener.open(&of_grace, &place).unwrap_err();
     assert!(matches!(error, OpenError::UnknownKey { kid, .. } if kid == of_grace.kid()));

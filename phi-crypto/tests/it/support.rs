@@ -30,7 +30,7 @@ impl Clinic {
             .build()
             .await
             .unwrap();
-        let sealer = Sealer::builder(keys.clone()).clock(clock.clone()).build();
+        let sealer = Sealer::builder(keys.clone()).build();
         let opener = Opener::builder(keys.clone()).build();
         Self { clock, keys, sealer, opener }
     }

@@ -68,7 +68,13 @@ impl Cell {
 
     /// Whether the lease's time has not come, whatever the generation.
     pub(super) fn in_time(&self) -> bool {
-        self.gate.clock.monotonic() < self.lease.monotonic && self.gate.clock.now() < self.lease.wall
+        self.time_left_at().is_some()
+    }
+
+    /// The monotonic time, unless the lease's time has come.
+    fn time_left_at(&self) -> Option<Duration> {
+        let now = self.gate.clock.monotonic();
+        (now < self.lease.monotonic && self.gate.clock.now() < self.lease.wall).then_some(now)
     }
 }
 
@@ -81,7 +87,11 @@ pub(super) struct Handle {
 
 impl Handle {
     fn is_live(&self) -> bool {
-        self.generation == self.cell.gate.generation() && self.cell.in_time()
+        self.live_at().is_some()
+    }
+
+    fn live_at(&self) -> Option<Duration> {
+        if self.generation == self.cell.gate.generation() { self.cell.time_left_at() } else { None }
     }
 
     fn derive(&self, label: Label, info: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, Expired> {
@@ -123,6 +133,13 @@ macro_rules! handle {
             #[must_use]
             pub fn is_live(&self) -> bool {
                 self.0.is_live()
+            }
+
+            /// As [`is_live`](Self::is_live), with the monotonic time that was read for it: who bounds the age of what was
+            /// derived needs no further reading of the clock.
+            #[must_use]
+            pub fn live_at(&self) -> Option<Duration> {
+                self.0.live_at()
             }
         }
 
