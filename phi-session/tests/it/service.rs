@@ -364,3 +364,50 @@ async fn a_store_that_is_down_is_an_error_never_a_session_and_never_none() {
     assert!(ask(&sessions, &issued.token, Presence::User).await.is_ok());
     assert_eq!(clock.now(), Timestamp::from_unix_seconds(START));
 }
+
+/// A logout while requests of the same session are under way: none of them brings it back, whatever they got.
+async fn logout_against_requests_in_flight(sessions: Sessions, clock: ManualClock, log: Log) {
+    for _ in 0..40 {
+        let issued = sign_in(&sessions).await;
+        let (id, token) = (issued.session.public_id(), Arc::new(issued.token));
+        clock.advance(Duration::from_secs(20));
+        let barrier = Arc::new(tokio::sync::Barrier::new(4));
+        let (s, b, t) = (sessions.clone(), Arc::clone(&barrier), Arc::clone(&token));
+        let reader = tokio::spawn(async move {
+            b.wait().await;
+            s.authenticate(&t, Presence::User).await.map(|_| None)
+        });
+        let (s, b, session) = (sessions.clone(), Arc::clone(&barrier), issued.session.clone());
+        let stepper = tokio::spawn(async move {
+            b.wait().await;
+            s.step_up(&session, Aal::Two, Method::Totp).await.map(|issued| Some(issued.token))
+        });
+        let (s, b, session) = (sessions.clone(), Arc::clone(&barrier), issued.session.clone());
+        let leaver = tokio::spawn(async move {
+            b.wait().await;
+            s.logout(&session).await.map(|()| None)
+        });
+        barrier.wait().await;
+        let results = [reader.await.unwrap(), stepper.await.unwrap(), leaver.await.unwrap()];
+        assert!(results[2].is_ok(), "{results:?}");
+        let newer = results.into_iter().filter_map(|result| result.ok().flatten());
+        for token in newer.chain(Arc::into_inner(token)) {
+            assert!(ask(&sessions, &token, Presence::User).await.is_err(), "it came back");
+        }
+        let ends = log.all().iter().filter(|a| a.session == Some(id.to_string()) && a.kind == "session.logout").count();
+        assert_eq!(ends, 1, "one logout in the log");
+    }
+    assert!(sessions.list_all().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn asvs_7_4_1_no_interleaving_resurrects_in_memory() {
+    let (sessions, log, clock) = in_memory(Policy::default());
+    logout_against_requests_in_flight(sessions, clock, log).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn asvs_7_4_1_no_interleaving_resurrects_in_sqlite() {
+    let (sessions, log, clock, _pool, _folder) = in_sqlite(Policy::default()).await;
+    logout_against_requests_in_flight(sessions, clock, log).await;
+}
