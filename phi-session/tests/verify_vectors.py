@@ -39,7 +39,7 @@ def computed(case: dict) -> dict:
     token = base64.urlsafe_b64decode(case["token"] + "=")
     assert len(token) == 32 and base64.urlsafe_b64encode(token).decode() == case["token"] + "="
     row, stamp = case["row"], case["stamp"]
-    token_hash = mac(derive(key, b"phi/v1/session/token"), token)
+    token_hash = mac(derive(key, b"phi/v1/session/token"), case["token"].encode())
     version = row["version"].to_bytes(8, "big")
     auth = b"".join(bytes([e["level"], e["method"]]) + i64(e["at"]) for e in row["auth"])
     row_message = tlv(b"phi/session-row/v1", [

@@ -47,7 +47,7 @@ impl Sessions {
 
     #[cfg(feature = "tower")]
     pub(crate) fn hash(&self, token: &str) -> Option<TokenHash> {
-        Token::decode(token).map(|bytes| self.0.key.hash_bytes(&bytes))
+        Token::is_canonical(token).then(|| self.0.key.hash_text(token))
     }
 
     #[cfg(feature = "tower")]

@@ -31,7 +31,8 @@ fn an_authenticated_request_allocates_at_most_eight_times() {
     let cookie = format!("theme=dark; __Host-sid={}", issued.token.expose());
     let mut service = SessionLayer::new(sessions).layer(tower::service_fn(handler));
     for warm in [true, false] {
-        let request = Request::get("/chart").header("cookie", &cookie).body(()).unwrap();
+        let request =
+            Request::get("/chart").header("cookie", &cookie).header("accept", "text/html,*/*;q=0.8").body(()).unwrap();
         let counted = allocation_counter::measure(|| {
             let mut future = pin!(service.call(request));
             let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
