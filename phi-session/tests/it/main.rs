@@ -2,6 +2,7 @@
 
 mod budget;
 mod conformance;
+mod golden;
 mod leaks;
 mod machine;
 mod service;
