@@ -272,7 +272,6 @@ fn decimal(mut number: u64, negative: bool, room: &mut [u8; LONGEST_ID]) -> &[u8
     let mut start = LONGEST_ID;
     for (at, place) in room.iter_mut().enumerate().rev() {
         start = at;
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten is below ten")]
         let digit = (number % 10) as u8;
         *place = b'0' | digit;
         number /= 10;

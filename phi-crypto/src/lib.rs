@@ -21,7 +21,7 @@
 //! ```
 //!
 //! - [`Context`]: where a value belongs. It opens nowhere else.
-//! - [`Sealer`] and [`Opener`]: asynchronous until the keys are there, synchronous and without locks that wait afterwards.
+//! - [`Sealer`] and [`Opener`]: asynchronous until the keys of a scope are there, synchronous from then on.
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
 //! - [`BlindIndex`]: equality search over sealed fields.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use phi_crypto::{
     BlindIndex, Context, IndexColumn, IndexSpec, Opener, Sealed, Sealer, ShredError, Transform, shred_subject,
 };
-use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
+use phi_keys::{EphemeralKeyring, Keys, LocalKeyring, SqliteKeyStore, Unlock};
 use phi_types::{Detail, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
@@ -179,6 +179,35 @@ async fn a_shred_that_cannot_clear_a_column_shreds_nothing() {
         let opener = Opener::builder(database.keys.clone()).build().for_scope(&scope("ada")).await.unwrap();
         assert_eq!(opener.open(&sealed, &NAME.record_id("ada")).unwrap().expose(), "Ada");
     }
+}
+
+#[tokio::test]
+async fn two_tenants_in_one_database_have_nothing_in_common() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/clinic.db?mode=rwc", folder.path().display());
+    let pool = SqlitePool::connect(&url).await.unwrap();
+    let unlock = Unlock::create_key_file(folder.path().join("key")).unwrap();
+    let keyring = LocalKeyring::create(folder.path().join("keyring"), unlock).unwrap();
+    let tenant = async |name: &str| {
+        let keys = Keys::builder(SqliteKeyStore::new(pool.clone())).kek(keyring.clone()).tenant(name);
+        keys.build().await.unwrap()
+    };
+    let (north, south) = (tenant("north").await, tenant("south").await);
+
+    let sealed =
+        Sealer::builder(north.clone()).build().for_scope(&scope("ada")).await.unwrap().seal("Ada", &NAME).unwrap();
+    let opener = Opener::builder(south.clone()).build();
+    let named = opener.for_kids(&scope("ada"), [sealed.kid()]).await;
+    assert!(matches!(named, Err(phi_keys::Error::WrongScope)));
+    let own = opener.for_scope(&scope("ada")).await.unwrap();
+    assert!(matches!(own.open(&sealed, &NAME), Err(phi_crypto::OpenError::UnknownKey { .. })));
+
+    let tag = async |keys| BY_SSN.open(keys).await.unwrap().tag("078-05-1120").unwrap();
+    assert_ne!(tag(&north).await, tag(&south).await);
+
+    // Another process of the tenant, with nothing but the files.
+    let again = Opener::builder(tenant("north").await).build().for_scope(&scope("ada")).await.unwrap();
+    assert_eq!(again.open(&sealed, &NAME).unwrap().expose(), "Ada");
 }
 
 /// Collects what is logged.
