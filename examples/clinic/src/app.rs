@@ -5,10 +5,10 @@ use std::sync::Arc;
 use phi_audit::{AuditLog, SqliteAuditStore};
 use phi_keys::{Keys, LocalKeyring, Rewrapped, SqliteKeyStore};
 use phi_session::{Policy, Sessions, SqliteSessionStore, TokenKey};
-use phi_types::{Activity, Clock};
+use phi_types::{Action, Activity, Actor, Clock, Outcome};
 use sqlx::SqlitePool;
 
-use crate::auth::Accounts;
+use crate::auth::{Accounts, Credentials, Role};
 use crate::db;
 use crate::failure::{Doing, Failure};
 use crate::folder::{Folder, Lock};
@@ -68,6 +68,20 @@ impl App {
     /// Records what happened; what it describes must not happen when this fails.
     pub(crate) async fn record(&self, activity: Activity) -> Result<(), Failure> {
         self.audit.recorder().record(activity).await.doing("recording an event")
+    }
+
+    /// Gives somebody a new password and a new code secret, and ends whatever the old ones opened.
+    pub(crate) async fn issue_account(&self, login: &'static str, role: Role) -> Result<Credentials, Failure> {
+        const DOING: &str = "issuing an account";
+        let (user, setup) = (Actor::human(login).doing(DOING)?, Actor::service("clinic-setup").doing(DOING)?);
+        let issued = Activity::new("account.issue", Action::Update, Outcome::Success, self.clock.now())
+            .by(setup.clone())
+            .with("account", login)
+            .with("role", role.as_str());
+        self.record(issued).await?;
+        let credentials = self.accounts.issue(login, role).await?;
+        self.sessions.revoke_user(&user, &setup).await.doing(DOING)?;
+        Ok(credentials)
     }
 
     /// Makes a new version of the key-encryption key and puts every domain key under it.

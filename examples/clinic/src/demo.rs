@@ -34,18 +34,17 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
 
     let server = Server::start(app.clone(), port)?;
     let report = tour::take(&app, &folder, &lock, server.port(), &source, (&imported, took)).await?;
-    report.print(io::stdout().lock()).doing("printing the report")?;
     if report.failed() > 0 || options.tour_only {
         server.stop().await?;
         return if report.failed() > 0 { Err(Failure::TourFailed(report.failed())) } else { Ok(()) };
     }
     let staff = [
-        app.accounts.issue(tour::CLINICIAN, Role::Clinician).await?,
-        app.accounts.issue(tour::OFFICER, Role::SecurityOfficer).await?,
+        app.issue_account(tour::CLINICIAN, Role::Clinician).await?,
+        app.issue_account(tour::OFFICER, Role::SecurityOfficer).await?,
     ];
     welcome(&server, &staff, &lock, &app).doing("printing the credentials")?;
     drop(staff);
-    tokio::signal::ctrl_c().await.doing("waiting for Ctrl-C")?;
+    server.until_told().await?;
     server.stop().await
 }
 

@@ -89,10 +89,16 @@ impl fmt::Display for Failure {
             ),
             Self::TourFailed(lines) => write!(f, "{lines} safeguards of the tour failed; see the report"),
             Self::While { doing, source } => {
-                write!(f, "failed {doing}: {source}")?;
+                let mut told = source.to_string();
+                write!(f, "failed {doing}: {told}")?;
                 let mut cause = source.source();
                 while let Some(inner) = cause {
-                    write!(f, ": {inner}")?;
+                    let text = inner.to_string();
+                    // Some errors repeat in their text what caused them.
+                    if !told.contains(&text) {
+                        write!(f, ": {text}")?;
+                        told = text;
+                    }
                     cause = inner.source();
                 }
                 Ok(())

@@ -17,7 +17,12 @@ pub(crate) fn start(folder: &Folder) -> Result<(), Failure> {
         .json()
         .with_max_level(LevelFilter::INFO)
         .with_span_events(FmtSpan::NONE)
+        // A full disk is reported once, by whoever needs the disk.
+        .log_internal_errors(false)
         .with_writer(RedactMakeWriter::new(file))
         .finish();
-    Redact::new(json, RedactPolicy::strict().safe(SAFE)).install().doing("setting up the log")
+    Redact::new(json, RedactPolicy::strict().safe(SAFE)).install().doing("setting up the log")?;
+    // What a panic says goes to standard error.
+    phi_redact::install_panic_hook();
+    Ok(())
 }

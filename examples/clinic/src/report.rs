@@ -1,6 +1,9 @@
 //! What the tour found, one line for each safeguard.
 
+use core::fmt;
 use std::io::{self, Write};
+
+use crate::failure::{Doing, Failure};
 
 /// A safeguard, what was done to it, and what happened.
 #[derive(Debug)]
@@ -14,34 +17,55 @@ pub(crate) struct Line {
     pub(crate) ok: bool,
 }
 
-/// The lines so far, printed as they come.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.ok { "ok" } else { "FAILED" };
+        write!(f, "{state:<6}  {:<21}  {}: {}", self.clause, self.done, self.measured)
+    }
+}
+
+/// The lines so far, each printed as it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    lines: Vec<Line>,
+    text: String,
+    lines: usize,
+    failed: usize,
+    unprinted: Option<io::Error>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, line: Line) {
-        self.lines.push(line);
+    pub(crate) fn add(&mut self, line: &Line) {
+        self.lines += 1;
+        self.failed += usize::from(!line.ok);
+        self.say(&format!("{:>2}  {line}", self.lines));
     }
 
-    pub(crate) fn failed(&self) -> usize {
-        self.lines.iter().filter(|line| !line.ok).count()
+    pub(crate) const fn failed(&self) -> usize {
+        self.failed
     }
 
-    /// The whole report as text, which is also what is searched for leaks.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        for (number, line) in self.lines.iter().enumerate() {
-            let state = if line.ok { "ok" } else { "FAILED" };
-            text += &format!("{:>2}  {state:<6}  {:<21}  {}: {}\n", number + 1, line.clause, line.done, line.measured);
+    /// Everything that was printed, to be searched for leaks.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Prints the sum and what the demonstration leaves out.
+    pub(crate) fn finish(mut self) -> Result<Self, Failure> {
+        let (lines, failed) = (self.lines, self.failed);
+        self.say(&format!("{lines} safeguards shown, {failed} failed."));
+        self.say("Not shown: transmission security (164.312(e)), which needs certificates; emergency access (164.312(a)(2)(ii)).");
+        match self.unprinted.take() {
+            Some(error) => Err(error).doing("printing the report"),
+            None => Ok(self),
         }
-        text += &format!("{} safeguards shown, {} failed\n", self.lines.len(), self.failed());
-        text
     }
 
-    pub(crate) fn print(&self, mut out: impl Write) -> io::Result<()> {
-        out.write_all(self.text().as_bytes())?;
-        out.flush()
+    fn say(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        let mut out = io::stdout().lock();
+        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+            self.unprinted.get_or_insert(error);
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -59,6 +61,15 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Serves until somebody presses Ctrl-C or the process is told to end.
+    pub(crate) async fn until_told(&self) -> Result<(), Failure> {
+        let mut terminate = signal(SignalKind::terminate()).doing("waiting for a signal")?;
+        tokio::select! {
+            pressed = ctrl_c() => pressed.doing("waiting for a signal"),
+            _ = terminate.recv() => Ok(()),
+        }
     }
 
     /// Lets requests that are under way finish and closes the audit log.

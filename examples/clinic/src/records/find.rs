@@ -15,6 +15,16 @@ pub(crate) enum By {
     Ssn,
 }
 
+impl By {
+    /// For the audit log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mrn => "mrn",
+            Self::Ssn => "ssn",
+        }
+    }
+}
+
 impl Records {
     /// The patients that have exactly this number.
     pub(crate) async fn find(&self, by: By, number: &str) -> Result<Vec<SubjectId>, Failure> {

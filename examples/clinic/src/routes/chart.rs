@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::who::Clinician;
 use crate::app::App;
 use crate::pages;
+use crate::records::ChartError;
 
 /// The address holds a random record id, which says nothing outside the database.
 pub(super) async fn show(
@@ -17,8 +18,16 @@ pub(super) async fn show(
     touched: AuditGuard,
     Path(patient): Path<SubjectId>,
 ) -> Result<Html<String>, Problem> {
-    // Before anything is opened: an attempt that fails half-way is recorded too.
-    touched.read(&patient, Purpose::Treatment);
-    let chart = app.records.chart(&patient, &pages::SHOWN).await?;
-    Ok(Html(pages::chart(&signed_in.who, &chart).into_string()))
+    match app.records.chart(&patient, &pages::SHOWN).await {
+        Ok(chart) => {
+            touched.read(&patient, Purpose::Treatment);
+            Ok(Html(pages::chart(&signed_in.who, &chart).into_string()))
+        }
+        Err(ChartError::Unknown) => Err(Problem::NotFound),
+        Err(error) => {
+            // What was opened before the error is not shown, but somebody tried.
+            touched.refused(&patient, Purpose::Treatment);
+            Err(error.into())
+        }
+    }
 }

@@ -4,7 +4,7 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::Html;
 use phi_audit::AuditGuard;
-use phi_types::{Phi, Purpose};
+use phi_types::{Action, Activity, Outcome, Phi, Purpose};
 use serde::Deserialize;
 
 use super::problem::Problem;
@@ -38,5 +38,8 @@ pub(super) async fn find(
         let (name, birth_date) = (text(Identifier::Name), text(Identifier::BirthDate));
         hits.push(Hit { id: patient.expose().to_owned(), name, birth_date });
     }
+    // A search that finds nobody is an attempt as well.
+    let search = Activity::new("patient.search", Action::Execute, Outcome::Success, app.clock.now());
+    touched.touch(search.for_purpose(Purpose::Treatment).with("by", by.as_str()).with("found", hits.len() as u64));
     Ok(Html(pages::search(&signed_in.who, Some(&hits)).into_string()))
 }

@@ -42,6 +42,8 @@ pub(crate) struct Tour<'a> {
     officer: Person,
     /// A patient of the import, by what a clinician would ask the patient for.
     patient: Known,
+    /// A one-time code that was used, to try it again.
+    used_code: String,
     needles: Needles,
     report: Report,
 }
@@ -80,8 +82,9 @@ pub(crate) async fn take(
     tour.shred().await;
     tour.people().await;
     tour.copy().await;
-    tour.leaks().await;
-    Ok(tour.report)
+    tour.leaks();
+    tour.remove_copy()?;
+    tour.report.finish()
 }
 
 impl<'a> Tour<'a> {
@@ -100,9 +103,20 @@ impl<'a> Tour<'a> {
             patient = patient.or_else(|| bundle.patients.iter().find_map(|found| Known::of(&found.identifiers)));
         }
         let patient = patient.ok_or(Failure::NobodyToShow)?;
-        let clinician = Person::new(app.accounts.issue(CLINICIAN, Role::Clinician).await?, port)?;
-        let officer = Person::new(app.accounts.issue(OFFICER, Role::SecurityOfficer).await?, port)?;
-        Ok(Self { app, folder, lock, port, clinician, officer, patient, needles, report: Report::default() })
+        let clinician = Person::new(app.issue_account(CLINICIAN, Role::Clinician).await?, port)?;
+        let officer = Person::new(app.issue_account(OFFICER, Role::SecurityOfficer).await?, port)?;
+        Ok(Self {
+            app,
+            folder,
+            lock,
+            port,
+            clinician,
+            officer,
+            patient,
+            used_code: String::new(),
+            needles,
+            report: Report::default(),
+        })
     }
 
     fn fresh_browser(&self) -> Result<Client, Failure> {
@@ -114,7 +128,7 @@ impl<'a> Tour<'a> {
             Ok(measured) => (true, measured),
             Err(miss) => (false, miss.0),
         };
-        self.report.add(Line { clause, done, measured, ok });
+        self.report.add(&Line { clause, done, measured, ok });
     }
 }
 

@@ -36,7 +36,8 @@ impl Tour<'_> {
         let after_password = browser.cookie().map(str::to_owned);
         let blocked = browser.get("/search").await?;
         expect(blocked.location() == "/login/code", "the password alone opened a page")?;
-        let second = browser.post("/login/code", &[("code", &credentials.totp.code(now))]).await?;
+        self.used_code = credentials.totp.code(now);
+        let second = browser.post("/login/code", &[("code", &self.used_code)]).await?;
         expect(second.location() == "/", format!("the code was answered with {}", second.status))?;
         expect(browser.cookie().map(str::to_owned) != after_password, "the session kept its token")?;
         let page = browser.get("/search").await?;
@@ -54,7 +55,7 @@ impl Tour<'_> {
         let credentials = &self.clinician.credentials;
         let form = [("login", credentials.login), ("password", credentials.password.expose())];
         browser.post("/login", &form).await?;
-        let reply = browser.post("/login/code", &[("code", &credentials.totp.code(self.app.clock.now()))]).await?;
+        let reply = browser.post("/login/code", &[("code", &self.used_code)]).await?;
         expect(reply.status == StatusCode::UNAUTHORIZED, format!("answered {}", reply.status))?;
         let page = browser.get("/search").await?;
         expect(page.location() == "/login/code", "the replayed code opened a page")?;

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{PATIENT, Place, bundle, entry, one_line, patient};
 
@@ -168,4 +168,26 @@ fn a_sealed_patient_is_nowhere_in_clear() {
             assert!(!bytes.windows(word.len()).any(|part| part == word.as_bytes()), "{word} in {}", path.display());
         }
     }
+}
+
+/// Killed without warning, again and again, an import still ends with every patient once.
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let place = Place::new();
+    let all = 60;
+    for number in 0..all {
+        let (id, mrn) = (format!("p{number}"), format!("M-{number}"));
+        place.bundle(&format!("{number:03}.json"), bundle(&[patient(&id, &mrn)]));
+    }
+    place.bundle("zzz.json", "{");
+    for kill_at in [5, 20, 40] {
+        let mut clinic = place.command().stderr(Stdio::null()).spawn().unwrap();
+        while clinic.try_wait().unwrap().is_none() && place.count("clinic_bundles") < kill_at {}
+        clinic.kill().unwrap();
+        clinic.wait().unwrap();
+        let (bundles, patients) = (place.count("clinic_bundles"), place.count("clinic_patients"));
+        assert!(bundles >= kill_at && bundles == patients, "{bundles} bundles, {patients} patients");
+    }
+    assert!(one_line(&place.run()).contains(&format!("bundle {} of {}", all + 1, all + 1)));
+    assert_eq!((place.count("clinic_patients"), place.count("clinic_documents")), (all, all));
 }

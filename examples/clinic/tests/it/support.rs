@@ -54,6 +54,7 @@ impl Place {
         }
         let query = format!("SELECT count(*) FROM {table}");
         self.sql(async |connection| {
+            // There is no table while the clinic is being set up.
             sqlx::query(AssertSqlSafe(query)).fetch_one(connection).await.map_or(0, |row| row.get(0))
         })
     }
