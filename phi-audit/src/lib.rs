@@ -69,6 +69,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod checkpoint;
+#[cfg(feature = "test-util")]
+pub mod conformance;
 mod entry;
 mod error;
 mod hash;
@@ -87,6 +89,8 @@ mod web;
 mod writer;
 
 pub use checkpoint::Checkpoint;
+#[cfg(feature = "test-util")]
+pub use conformance::Nonconformance;
 pub use entry::{EntryError, Event, EventActor, MAX_ENTRY, Pseudonym, WriterId};
 pub use error::Error;
 pub use hash::Hash;

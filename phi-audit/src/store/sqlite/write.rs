@@ -13,47 +13,52 @@ pub(super) async fn append(pool: &SqlitePool, rows: &[PendingRow]) -> Result<(),
     // The usual batch is one statement and so its own transaction: one turn to SQLite's thread, one flush.
     if rows.len() <= CHUNK {
         let mut connection = pool.acquire().await.map_err(StoreError::backend)?;
-        return insert_pending(&mut connection, rows).await;
+        match insert_pending(&mut connection, rows).await {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+            done => return done.map_err(StoreError::backend),
+        }
     }
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::backend)?;
-    for chunk in rows.chunks(CHUNK) {
-        insert_pending(&mut transaction, chunk).await?;
+    let mut missing = Vec::new();
+    for row in rows {
+        if !is_there(&mut transaction, row).await? {
+            missing.push(row.clone());
+        }
+    }
+    for chunk in missing.chunks(CHUNK) {
+        insert_pending(&mut transaction, chunk).await.map_err(StoreError::backend)?;
     }
     transaction.commit().await.map_err(StoreError::backend)
 }
 
-async fn insert_pending(connection: &mut SqliteConnection, rows: &[PendingRow]) -> Result<(), StoreError> {
-    let numbered =
-        rows.iter().map(|row| to_sql(row.sequence).map(|sequence| (row, sequence))).collect::<Result<Vec<_>, _>>()?;
+async fn insert_pending(connection: &mut SqliteConnection, rows: &[PendingRow]) -> Result<(), sqlx::Error> {
     let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO phi_audit_pending (writer, sequence, entry, mac) ");
-    sql.push_values(&numbered, |mut values, (row, sequence)| {
+    sql.push_values(rows, |mut values, row| {
         values
             .push_bind(row.writer.as_bytes().to_vec())
-            .push_bind(*sequence)
+            // Numbers count events of one process; a saturated one would collide and be refused.
+            .push_bind(i64::try_from(row.sequence).unwrap_or(i64::MAX))
             .push_bind(row.entry.clone())
             .push_bind(row.mac.clone());
     });
-    sql.push(" ON CONFLICT (writer, sequence) DO NOTHING");
     // One text per batch size: caching up to 256 of them would push out statements that repeat.
-    let done = sql.build().persistent(rows.len() == 1).execute(&mut *connection).await.map_err(StoreError::backend)?;
-    if usize::try_from(done.rows_affected()).is_ok_and(|added| added == rows.len()) {
-        return Ok(());
-    }
-    for (row, sequence) in numbered {
-        let stored = sqlx::query("SELECT mac FROM phi_audit_pending WHERE writer = ? AND sequence = ?")
-            .bind(row.writer.as_bytes().to_vec())
-            .bind(sequence)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(StoreError::backend)?;
-        // A row that has meanwhile gone was taken by the sequencer, which notices repetitions itself.
-        if let Some(stored) = stored
-            && stored.try_get::<Vec<u8>, _>("mac").map_err(StoreError::backend)? != row.mac
-        {
-            return Err(StoreError::Conflict);
-        }
-    }
+    sql.build().persistent(rows.len() == 1).execute(connection).await?;
     Ok(())
+}
+
+/// Whether this very row waits already.
+async fn is_there(connection: &mut SqliteConnection, row: &PendingRow) -> Result<bool, StoreError> {
+    let stored = sqlx::query("SELECT mac FROM phi_audit_pending WHERE writer = ? AND sequence = ?")
+        .bind(row.writer.as_bytes().to_vec())
+        .bind(to_sql(row.sequence)?)
+        .fetch_optional(connection)
+        .await
+        .map_err(StoreError::backend)?;
+    match stored {
+        None => Ok(false),
+        Some(stored) if stored.try_get::<Vec<u8>, _>("mac").map_err(StoreError::backend)? == row.mac => Ok(true),
+        Some(_) => Err(StoreError::Conflict),
+    }
 }
 
 pub(super) async fn claim(pool: &SqlitePool) -> Result<Head, StoreError> {
