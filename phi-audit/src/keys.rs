@@ -55,7 +55,7 @@ impl Current {
 
     pub(crate) fn writer_key(&self, writer: &WriterId) -> Result<WriterKey, Error> {
         let key = self.domain.derive(WRITER, writer.as_bytes()).map_err(|_| Error::KeyChanged)?;
-        Ok(WriterKey(hmac::Key::new(hmac::HMAC_SHA256, &*key)))
+        Ok(WriterKey::new(&key))
     }
 }
 
@@ -67,6 +67,10 @@ pub(crate) struct WriterKey(hmac::Key);
 const DOMAIN: &[u8] = b"phi-audit/pending/v1";
 
 impl WriterKey {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
     pub(crate) fn mac(&self, writer: &WriterId, sequence: u64, entry: &[u8]) -> Vec<u8> {
         hmac::sign(&self.0, &message(writer, sequence, entry)).as_ref().to_vec()
     }
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_mac_notices_every_flipped_bit_and_every_moved_boundary() {
-        let key = WriterKey(hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]));
+        let key = WriterKey::new(&[1; 32]);
         let (writer, sequence, entry) = (WriterId::from_bytes([2; 16]), 3, b"the bytes of an entry");
         let mac = key.mac(&writer, sequence, entry);
         assert!(key.verify(&writer, sequence, entry, &mac));
@@ -112,7 +116,7 @@ mod tests {
         }
         assert!(!key.verify(&writer, sequence, entry, &mac[..31]));
         assert!(!key.verify(&writer, sequence, &entry[1..], &mac));
-        let other = WriterKey(hmac::Key::new(hmac::HMAC_SHA256, &[4; 32]));
+        let other = WriterKey::new(&[4; 32]);
         assert!(!other.verify(&writer, sequence, entry, &mac));
     }
 }

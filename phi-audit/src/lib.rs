@@ -83,6 +83,8 @@ mod query;
 mod sequencer;
 mod store;
 mod tree;
+#[cfg(test)]
+mod vectors;
 mod verify;
 #[cfg(feature = "tower")]
 mod web;

@@ -95,7 +95,7 @@ fn certificate_transparency_vectors() {
     for (count, expected) in (1..=8).zip(CT_ROOTS) {
         let (mut tiles, root) = stored(&leaves[..count], 3);
         assert_eq!(root.to_string(), expected);
-        assert_eq!(super::root(&mut tiles, count as u64).unwrap(), root);
+        assert_eq!(crate::tree::root(&mut tiles, count as u64).unwrap(), root);
     }
 }
 
@@ -106,13 +106,13 @@ fn every_proof_of_every_small_tree_is_the_one_of_the_rfc() {
         let now = &leaves[..size];
         let (mut tiles, root) = stored(now, 7);
         assert_eq!(root, naive_root(now));
-        for index in 0..size {
+        for (index, leaf) in now.iter().enumerate() {
             let proof = inclusion(&mut tiles, index as u64, size as u64).unwrap();
             assert_eq!(proof, naive_path(index, now));
-            verify_inclusion(index as u64, size as u64, &leaves[index], &proof, &root).unwrap();
+            verify_inclusion(index as u64, size as u64, leaf, &proof, &root).unwrap();
             for wrong in 0..=size {
                 if wrong != index {
-                    assert!(verify_inclusion(wrong as u64, size as u64, &leaves[index], &proof, &root).is_err());
+                    assert!(verify_inclusion(wrong as u64, size as u64, leaf, &proof, &root).is_err());
                 }
             }
         }
@@ -185,7 +185,7 @@ fn a_tree_over_three_levels_of_tiles() {
 #[test]
 fn a_tile_that_is_not_there_is_named() {
     let mut nothing = Tiles::default();
-    assert_eq!(super::root(&mut nothing, 300).unwrap_err().tile, TileId::new(1, 0));
+    assert_eq!(root(&mut nothing, 300).unwrap_err().tile, TileId::new(1, 0));
     assert!(TreeBuilder::resume(300, &nothing).is_err());
 }
 

@@ -322,13 +322,16 @@ async fn with_pending() -> (Clinic, phi_audit::AuditLog, Vec<u8>, Vec<u8>) {
     (clinic, log, entry, mac)
 }
 
+/// Writer, sequence, entry and MAC.
+type Waiting<'a> = (&'a [u8], i64, &'a [u8], &'a [u8]);
+
 #[tokio::test]
 async fn every_flipped_bit_of_a_pending_row_sends_it_to_quarantine() {
     let (clinic, log, entry, mac) = with_pending().await;
     let (writer, sequence): (Vec<u8>, i64) =
         sqlx::query_as("SELECT writer, sequence FROM phi_audit_pending").fetch_one(&clinic.pool).await.unwrap();
     clinic.run("DELETE FROM phi_audit_pending").await;
-    let insert = async |rows: &[(&[u8], i64, &[u8], &[u8])]| {
+    let insert = async |rows: &[Waiting<'_>]| {
         let mut transaction = clinic.pool.begin().await.unwrap();
         for (writer, sequence, entry, mac) in rows {
             sqlx::query("INSERT INTO phi_audit_pending (writer, sequence, entry, mac) VALUES (?, ?, ?, ?)")
