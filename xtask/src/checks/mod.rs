@@ -8,7 +8,7 @@ mod licences;
 mod manifests;
 
 use crate::metadata::Metadata;
-use crate::shell::Result;
+use crate::shell::{self, Result};
 
 /// `cargo xtask rules`: prints every finding, and fails if there is one.
 pub(crate) fn rules() -> Result {
@@ -17,6 +17,7 @@ pub(crate) fn rules() -> Result {
     findings.extend(manifests::findings(&metadata)?);
     findings.extend(files::findings()?);
     findings.extend(compliance::findings()?);
+    findings.extend(["benches", "fuzz"].into_iter().filter_map(stale_lock));
     for finding in &findings {
         println!("{finding}");
     }
@@ -27,4 +28,13 @@ pub(crate) fn rules() -> Result {
         }
         count => Err(format!("{count} rules are broken").into()),
     }
+}
+
+/// The workspaces beside the product's have lock files of their own, which a new dependency of a crate makes stale.
+fn stale_lock(workspace: &str) -> Option<String> {
+    let manifest = format!("{workspace}/Cargo.toml");
+    let mut metadata = shell::cargo();
+    metadata.args(["metadata", "--locked", "--format-version=1", "--manifest-path", &manifest]);
+    let mend = format!("cargo update --workspace --manifest-path {manifest}");
+    shell::output(&mut metadata).err().map(|_| format!("{workspace}/Cargo.lock is out of date: run {mend}"))
 }
