@@ -1,10 +1,16 @@
 //! What can be sealed, and what comes out.
 
+#[cfg(feature = "serde")]
+mod json;
+
 use core::ops::Deref;
 use core::{fmt, mem};
 
 use phi_types::Phi;
 use zeroize::Zeroizing;
+
+#[cfg(feature = "serde")]
+pub use json::{Json, JsonRef};
 
 /// A value that can be sealed: text, bytes, [`Phi`] of one, and with feature `serde` any serialisable value in a
 /// `Json` wrapper.
@@ -161,59 +167,6 @@ impl<V: Sealable> Sealable for Phi<V> {
 
     fn plaintext(&self) -> Result<Plaintext<'_>, EncodeError> {
         self.expose().plaintext()
-    }
-}
-
-/// A serde value, sealed as JSON (RFC 8259).
-///
-/// ```
-/// use phi_crypto::{Json, Openable, Sealable};
-///
-/// let sealable = Json(vec!["penicillin", "latex"]);
-/// let bytes = sealable.plaintext()?.to_vec();
-/// let Json(allergies) = Json::<Vec<String>>::from_plaintext(bytes.into())?;
-/// assert_eq!(allergies, ["penicillin", "latex"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[cfg(feature = "serde")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a wrapper that callers write down and take apart")]
-pub struct Json<T>(pub T);
-
-#[cfg(feature = "serde")]
-impl<T: serde::Serialize> Sealable for Json<T> {
-    type Opens = Self;
-
-    fn plaintext(&self) -> Result<Plaintext<'_>, EncodeError> {
-        to_json(&self.0)
-    }
-}
-
-/// A borrowed serde value: sealed as [`Json`], and opened as the owned [`Json<T>`].
-#[cfg(feature = "serde")]
-#[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a wrapper that callers write down")]
-pub struct JsonRef<'a, T>(pub &'a T);
-
-#[cfg(feature = "serde")]
-impl<T: serde::Serialize> Sealable for JsonRef<'_, T> {
-    type Opens = Json<T>;
-
-    fn plaintext(&self) -> Result<Plaintext<'_>, EncodeError> {
-        to_json(self.0)
-    }
-}
-
-/// The text of a serialiser's error can hold the value, so it goes no further.
-#[cfg(feature = "serde")]
-fn to_json<T: serde::Serialize>(value: &T) -> Result<Plaintext<'static>, EncodeError> {
-    serde_json::to_vec(value).map(Plaintext::from).map_err(|_| EncodeError(()))
-}
-
-#[cfg(feature = "serde")]
-impl<T: serde::de::DeserializeOwned> Openable for Json<T> {
-    fn from_plaintext(bytes: Zeroizing<Vec<u8>>) -> Result<Self, DecodeError> {
-        serde_json::from_slice(&bytes).map(Json).map_err(|_| DecodeError(()))
     }
 }
 
