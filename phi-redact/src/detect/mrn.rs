@@ -16,41 +16,49 @@ const PREFIX: usize = 8;
 const HL7_SPAN: usize = 64;
 
 pub(super) fn at(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
-    let (start, end) = whole_token(text, word);
-    let found = |start| Some(Finding::new(start, end, Class::Mrn));
-    if start < word.start && label::before(text, start).has(Labels::MRN) {
-        return found(start);
-    }
-    if labels.has(Labels::MRN) || is_hl7_record_number(text, word.end) {
-        return found(word.start);
-    }
-    let token = text.slice(word.start, end);
-    if labels.has(Labels::PATIENT_PATH) && reads_like_an_id(token) {
-        return found(word.start);
-    }
-    let digits = word.start + text.letters(word.start);
-    let glued = text.slice(word.start, digits).eq_ignore_ascii_case(b"mrn") && text.at(digits).is_ascii_digit();
-    if glued { found(digits) } else { None }
+    let start = start_of_id(text, word, labels)?;
+    Some(Finding::new(start, end_of_id(text, word), Class::Mrn))
 }
 
-/// The word with what hangs on it by dashes and underscores.
-fn whole_token(text: &Text<'_>, word: Word) -> (usize, usize) {
+fn start_of_id(text: &Text<'_>, word: Word, labels: Labels) -> Option<usize> {
+    if let Some(start) = prefixed(text, word)
+        && label::before(text, start).has(Labels::MRN)
+    {
+        return Some(start);
+    }
+    if labels.has(Labels::MRN) || is_hl7_record_number(text, word.end) {
+        return Some(word.start);
+    }
+    if labels.has(Labels::PATIENT_PATH) {
+        let id = text.slice(word.start, end_of_id(text, word));
+        return reads_like_an_id(id).then_some(word.start);
+    }
+    let digits = word.start + text.letters(word.start).min(4);
+    let glued = text.slice(word.start, digits).eq_ignore_ascii_case(b"mrn") && text.at(digits).is_ascii_digit();
+    glued.then_some(digits)
+}
+
+/// Where a prefix of letters in front of a dash starts.
+fn prefixed(text: &Text<'_>, word: Word) -> Option<usize> {
+    if !matches!(text.before(word.start), b'-' | b'_') {
+        return None;
+    }
+    let dash = word.start - 1;
+    let mut start = dash;
+    while dash - start <= PREFIX && text.before(start).is_ascii_alphabetic() {
+        start -= 1;
+    }
+    (1..=PREFIX).contains(&(dash - start)).then_some(start)
+}
+
+/// End of the word with what hangs on it by dashes and underscores. It is looked for only once the word is known to
+/// be an id, so that no byte is read again for each word in front of it.
+fn end_of_id(text: &Text<'_>, word: Word) -> usize {
     let mut end = word.end;
     while matches!(text.at(end), b'-' | b'_') && text.at(end + 1).is_ascii_alphanumeric() {
         end += 1 + text.run(end + 1, |b| b.is_ascii_alphanumeric());
     }
-    let mut start = word.start;
-    if matches!(text.before(start), b'-' | b'_') {
-        let dash = start - 1;
-        start = dash;
-        while dash - start <= PREFIX && text.before(start).is_ascii_alphabetic() {
-            start -= 1;
-        }
-        if start == dash || dash - start > PREFIX {
-            start = word.start;
-        }
-    }
-    (start, end)
+    end
 }
 
 /// `/patients/v2` is a route, `/patients/4711` and `/Patient/<uuid>` are a patient.
@@ -64,8 +72,9 @@ fn is_hl7_record_number(text: &Text<'_>, end: usize) -> bool {
     if !text.starts_with(end, b"^^^") {
         return false;
     }
-    let length = text.run(end, |b| !matches!(b, b'|' | b'~' | b'\r' | b'\n')).min(HL7_SPAN);
-    text.slice(end + 3, end + length).split(|&b| b == b'^').any(|part| matches!(part, b"MR" | b"PI" | b"PT" | b"AN"))
+    let ahead = (end + HL7_SPAN).min(text.len());
+    let field = text.slice(end + 3, ahead).split(|b| matches!(b, b'|' | b'~' | b'\r' | b'\n')).next();
+    field.is_some_and(|field| field.split(|&b| b == b'^').any(|part| matches!(part, b"MR" | b"PI" | b"PT" | b"AN")))
 }
 
 #[cfg(test)]

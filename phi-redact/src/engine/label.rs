@@ -46,7 +46,7 @@ pub(crate) fn before(text: &Text<'_>, start: usize) -> Labels {
         let b = text.at(i - 1);
         match b {
             b'm' if escape_start(text, i).is_some() => i = escape_start(text, i).unwrap_or(i),
-            _ if i >= 3 && text.percent(i - 3).is_some() => i -= 3,
+            _ if b.is_ascii_hexdigit() && i >= 3 && text.percent(i - 3).is_some() => i -= 3,
             b'a'..=b'z' | b'A'..=b'Z' => {
                 free -= 1;
                 if let Some(slot) = gathered.get_mut(free) {

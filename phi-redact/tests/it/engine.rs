@@ -130,3 +130,37 @@ proptest! {
         prop_assert!(!redact_str(&text).contains(&ssn), "{text}");
     }
 }
+
+/// A detector that read to the end of the text from each of its anchors would be here for hours.
+#[test]
+fn repeated_pieces_take_time_by_their_length_alone() {
+    for piece in [
+        ")=(",
+        "row contains (",
+        "a@",
+        "a@b",
+        "a@b.co",
+        "1-",
+        "%40",
+        "a%40b.co",
+        "a:",
+        "1::",
+        "\u{1b}[1;",
+        "1 ",
+        "1.",
+        "1/",
+        "mrn=1",
+        "mrn=00T078-05-1120",
+        "Nov 1 ",
+        "number ",
+        "1^^^",
+        "a1_",
+        "a1-b",
+        "id id 1",
+        "+1 ",
+        "(1",
+        "/patients/a-",
+    ] {
+        let _ = redact_str(&piece.repeat(50_000 / piece.len()));
+    }
+}
