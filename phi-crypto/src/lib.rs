@@ -43,8 +43,9 @@
 //! - Nonces are 96 bits from the operating system for every message, so a forked process repeats none, and a cloned virtual
 //!   machine none as far as its getrandom is reseeded (VMGenID, Linux 5.18 and later). Bounds are in `SPEC.md` section 6.
 //! - A stored value shows its length, and which values share a patient's key and an epoch of a writing process.
-//! - Message keys live as long as the lease of their data key. The cipher backend does not wipe its key schedules;
-//!   plaintext buffers of this crate are wiped on the opening side.
+//! - A message key is unusable once the lease of its data key has ended, and is dropped by one of the next requests for a
+//!   key. The cipher backend does not wipe its key schedules; plaintext buffers of this crate are wiped on the opening
+//!   side.
 //! - A blind index shows equality; read [its statement](BlindIndex#what-an-index-gives-away) before you declare one.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -67,9 +67,4 @@ impl Salts {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&key));
         Ok(key)
     }
-
-    /// Drops every key.
-    pub(super) fn clear(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_| false);
-    }
 }

@@ -121,7 +121,6 @@ impl ScopedOpener {
 impl Held {
     fn open(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
         if !self.data.is_live() {
-            self.salts.clear();
             return Err(OpenError::LeaseEnded);
         }
         let key = self.salts.key(&self.data, parts).map_err(|_| OpenError::LeaseEnded)?;

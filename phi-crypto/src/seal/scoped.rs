@@ -131,10 +131,7 @@ impl ScopedSealer {
     /// Checks the lease and takes room in the current epoch.
     fn reserve(&self, messages: usize, bytes: usize) -> Result<Arc<Epoch>, SealError> {
         let Inner { shared, data, epochs, .. } = &*self.0;
-        let Some(now) = data.live_at() else {
-            epochs.roll();
-            return Err(SealError::LeaseEnded);
-        };
+        let now = data.live_at().ok_or(SealError::LeaseEnded)?;
         let room = (u64::try_from(messages), u64::try_from(bytes));
         let (Ok(messages), Ok(bytes)) = room else { return Err(SealError::TooLarge) };
         epochs.reserve(&shared.limits, now, (messages, bytes), || Epoch::begin(data, shared.suite, now))
