@@ -5,6 +5,8 @@ mod allocation;
 mod context;
 mod epochs;
 mod fields;
+#[cfg(all(unix, feature = "serde", feature = "sqlite"))]
+mod golden;
 mod leaks;
 mod leases;
 mod refusals;
