@@ -125,8 +125,8 @@ impl fmt::Display for KeyState {
     }
 }
 
-/// Where rows belong together: one tenant, one use, one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Where rows belong together: one tenant, one use, one scope. `Debug` leaves the pseudonym out: it links a subject's rows.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Slot {
     /// The tenant; empty for the store's own rows.
@@ -154,6 +154,13 @@ impl Slot {
     #[must_use]
     pub fn scope_bytes(&self) -> &[u8] {
         self.scope.as_ref().map_or(&[], <[u8; 32]>::as_slice)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scope = if self.scope.is_some() { " [scope]" } else { "" };
+        write!(f, "Slot({:?} {}{scope})", self.tenant, self.key_use)
     }
 }
 

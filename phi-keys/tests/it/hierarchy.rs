@@ -6,7 +6,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::derive::Label;
-use phi_keys::{EphemeralKeyring, Error, Expired, KeyUse, Keys, KmsError, MemoryKeyStore, Scope, Signer};
+use phi_keys::{
+    Change, Committed, EphemeralKeyring, Error, Expired, KeyId, KeyRow, KeyStore, KeyUse, Keys, KmsError,
+    MemoryKeyStore, Scope, Signer, Slot, StoreFuture,
+};
 use phi_types::{ManualClock, Timestamp};
 
 use crate::support::{Site, Watched, patient, subject};
@@ -41,7 +44,7 @@ async fn a_kid_opens_only_for_its_own_tenant_and_scope() {
         assert!(matches!(keys.data_key_by_id(kid, &patient("b")).await, Err(Error::WrongScope)));
         assert!(matches!(keys.data_key_by_id(kid, &Scope::group("a")).await, Err(Error::WrongScope)));
         assert!(matches!(keys.data_key_by_id(domain, &patient("a")).await, Err(Error::WrongScope)));
-        let unknown = phi_keys::KeyId::from_bytes([9; 16]);
+        let unknown = KeyId::from_bytes([9; 16]);
         assert!(matches!(keys.data_key_by_id(unknown, &patient("a")).await, Err(Error::UnknownKey)));
     }
     assert!(matches!(other.data_key_by_id(kid, &patient("a")).await, Err(Error::WrongScope)));
@@ -89,6 +92,58 @@ async fn a_lease_ends_by_either_clock_and_is_renewed_without_the_kms() {
     clock.advance(Duration::from_secs(60));
     assert!(!third.is_live());
     assert_eq!(site.kms.calls(), calls, "an unchanged domain key needs no KMS to be leased again");
+}
+
+/// A store that takes its time, by the clock that is given.
+#[derive(Debug)]
+struct Slow(Arc<MemoryKeyStore>, ManualClock, Duration);
+
+impl KeyStore for Slow {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.0.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        self.0.commit(change)
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let rows = self.0.slot(slot).await;
+            if slot.scope.is_some() {
+                self.1.advance(self.2);
+            }
+            rows
+        })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.0.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.0.domain_rows()
+    }
+
+    fn purge(&self) -> StoreFuture<'_, bool> {
+        self.0.purge()
+    }
+}
+
+#[tokio::test]
+async fn a_lease_counts_from_before_the_store_was_read() {
+    let clock = ManualClock::at_unix_seconds(1_767_225_600);
+    let site = Site::new();
+    site.keys().await.data_key(&patient("a")).await.unwrap();
+    let (lease, reading) = (Duration::from_secs(60), Duration::from_secs(20));
+    let store = Slow(Arc::clone(&site.store), clock.clone(), reading);
+    let keys = Keys::builder(store).kek(Arc::clone(&site.kms)).tenant("clinic").clock(clock.clone()).lease(lease);
+    let keys = keys.build().await.unwrap();
+    let key = keys.data_key(&patient("a")).await.unwrap();
+    clock.advance(lease - reading - Duration::from_micros(1));
+    assert!(key.is_live());
+    clock.advance(Duration::from_micros(1));
+    assert!(!key.is_live(), "a shred right after the reading must be seen within a lease");
 }
 
 #[tokio::test]

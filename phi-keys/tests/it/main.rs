@@ -10,12 +10,15 @@
 
 mod hierarchy;
 mod kms;
+mod properties;
 mod races;
 mod support;
 mod vectors;
 
 #[cfg(feature = "test-util")]
 mod conformance;
+#[cfg(all(feature = "local", feature = "sqlite", unix))]
+mod crash;
 #[cfg(all(feature = "local", unix))]
 mod keyring;
 #[cfg(all(feature = "local", unix))]

@@ -1,9 +1,10 @@
 //! Many tasks and several processes at once.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use phi_keys::{Error, KeyStore, KeyUse, Keys, MemoryKeyStore};
-use tokio::sync::Barrier;
+use phi_keys::{Change, Committed, Error, KeyId, KeyRow, KeyStore, KeyUse, Keys, MemoryKeyStore, Slot, StoreFuture};
+use tokio::sync::{Barrier, Semaphore};
 
 use crate::support::{Site, Watched, patient, subject};
 
@@ -25,6 +26,25 @@ async fn a_thousand_tasks_on_cold_keys_ask_the_kms_once() {
         assert_eq!(kids[0], kid);
         let after = kms.calls();
         assert_eq!((after.0 - before.0, after.1 - before.1), (0, 1), "one unwrapping of the domain key, no wrapping");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_tasks_share_one_failure() {
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Watched::slow());
+    let builder = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms));
+    builder().build().await.unwrap().data_key(&patient("0")).await.unwrap();
+    for spread in [1, 1_000] {
+        let keys = builder().build().await.unwrap();
+        let before = kms.calls().1;
+        kms.down.store(true, Ordering::SeqCst);
+        let tasks = (0..1_000).map(|number| {
+            let (keys, scope) = (keys.clone(), patient(&(number % spread).to_string()));
+            tokio::spawn(async move { keys.data_key(&scope).await.is_err() })
+        });
+        assert!(futures(tasks).await.into_iter().all(|failed| failed));
+        assert_eq!(kms.calls().1 - before, 1, "a KMS that is down is not asked a thousand times");
+        kms.down.store(false, Ordering::SeqCst);
     }
 }
 
@@ -108,6 +128,79 @@ async fn a_shred_wins_against_every_reader() {
             }
         }
         assert!(matches!(keys.data_key(&scope).await, Err(Error::Shredded)));
+    }
+}
+
+/// A store whose readers of data keys wait, with what they read, until they are let go.
+#[derive(Debug)]
+struct Paused {
+    inner: Arc<MemoryKeyStore>,
+    reading: AtomicBool,
+    arrived: Semaphore,
+    go: Semaphore,
+}
+
+impl KeyStore for Paused {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.inner.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        self.inner.commit(change)
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let rows = self.inner.slot(slot).await;
+            if slot.scope.is_some() && self.reading.swap(false, Ordering::SeqCst) {
+                self.arrived.add_permits(1);
+                self.go.acquire().await.unwrap().forget();
+            }
+            rows
+        })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.inner.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.domain_rows()
+    }
+
+    fn purge(&self) -> StoreFuture<'_, bool> {
+        self.inner.purge()
+    }
+}
+
+#[tokio::test]
+async fn who_read_before_a_shred_and_comes_back_after_it_gets_nothing() {
+    for by_kid in [false, true] {
+        let store = Arc::new(Paused {
+            inner: Arc::new(MemoryKeyStore::new()),
+            reading: AtomicBool::new(false),
+            arrived: Semaphore::new(0),
+            go: Semaphore::new(0),
+        });
+        let kms = Watched::new();
+        let build = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
+        let kid = build().await.unwrap().data_key(&patient("a")).await.unwrap().kid();
+
+        let keys = build().await.unwrap();
+        store.reading.store(true, Ordering::SeqCst);
+        let reader = tokio::spawn({
+            let keys = keys.clone();
+            async move {
+                let scope = patient("a");
+                if by_kid { keys.data_key_by_id(kid, &scope).await } else { keys.data_key(&scope).await }
+            }
+        });
+        store.arrived.acquire().await.unwrap().forget();
+        let _ = keys.shred(&subject("a")).await.unwrap();
+        store.go.add_permits(1);
+        let refused = reader.await.unwrap();
+        assert!(matches!(refused, Err(Error::Shredded)), "{refused:?}");
+        assert_eq!(keys.cached(), 0);
     }
 }
 
