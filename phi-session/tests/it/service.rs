@@ -286,6 +286,8 @@ async fn another_token_key_ends_every_session() {
 pub(crate) struct Flaky {
     inner: Arc<MemorySessionStore>,
     pub(crate) down: Arc<AtomicBool>,
+    /// Whether a logout comes right after every load, as fast as another request can be.
+    overtaken: Arc<AtomicBool>,
 }
 
 macro_rules! through {
@@ -300,6 +302,14 @@ macro_rules! through {
 
 impl SessionStore for Flaky {
     fn load(&self, hash: TokenHash) -> StoreFuture<'_, Option<Stored>> {
+        if self.overtaken.load(Ordering::SeqCst) {
+            return Box::pin(async move {
+                let loaded = self.inner.load(hash).await;
+                let tombstone = Tombstone::new(EndReason::Logout, Timestamp::from_unix_seconds(START));
+                self.inner.end(Selector::All, tombstone).await?;
+                loaded
+            });
+        }
         through!(self.load(hash))
     }
     fn create(
@@ -363,6 +373,16 @@ async fn a_store_that_is_down_is_an_error_never_a_session_and_never_none() {
     store.down.store(false, Ordering::SeqCst);
     assert!(ask(&sessions, &issued.token, Presence::User).await.is_ok());
     assert_eq!(clock.now(), Timestamp::from_unix_seconds(START));
+}
+
+#[tokio::test]
+async fn a_request_that_a_logout_overtakes_does_not_go_on() {
+    let (store, clock) = (Flaky::default(), ManualClock::at_unix_seconds(START));
+    let (sessions, _) = over(store.clone(), Policy::default(), clock.clone());
+    let issued = sign_in(&sessions).await;
+    clock.advance(Duration::from_secs(20));
+    store.overtaken.store(true, Ordering::SeqCst);
+    assert_eq!(ask(&sessions, &issued.token, Presence::User).await.unwrap_err(), Denied::Unknown);
 }
 
 /// A logout while requests of the same session are under way: none of them brings it back, whatever they got.
