@@ -68,6 +68,12 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_never_reaches_back_into_the_last_one() {
+        let ranges: Vec<_> = find("x@y.com.z@q.com").map(|found| found.range()).collect();
+        assert_eq!(ranges, [0..7, 8..15]);
+    }
+
+    #[test]
     fn only_the_timestamp_of_the_line_is_left() {
         for start in ["", "\x1b[2m", "{\"timestamp\":\""] {
             let line = format!("{start}2026-05-12T20:16:22Z INFO 2026-05-12T20:16:22Z");
