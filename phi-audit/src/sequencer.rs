@@ -28,9 +28,17 @@ pub(crate) struct Sequencer {
     signer: Arc<dyn Signer>,
     key: VerifierKey,
     mark: Option<Mark>,
-    /// The newest checkpoint that this process has signed or accepted. Held while integrating: one sequencer per process.
-    signed: tokio::sync::Mutex<Option<Checkpoint>>,
+    /// Held while integrating: one sequencer per process.
+    signed: tokio::sync::Mutex<Signed>,
     quarantined: AtomicU64,
+}
+
+/// The newest checkpoint that this process has signed or accepted.
+#[derive(Debug, Default)]
+struct Signed {
+    newest: Option<Checkpoint>,
+    /// Whether mark and store have it; not so after a failure between signing and keeping.
+    kept: bool,
 }
 
 impl Sequencer {
@@ -41,7 +49,7 @@ impl Sequencer {
         key: VerifierKey,
         mark: Option<Mark>,
     ) -> Self {
-        Self { store, keys, signer, key, mark, signed: tokio::sync::Mutex::new(None), quarantined: AtomicU64::new(0) }
+        Self { store, keys, signer, key, mark, signed: tokio::sync::Mutex::default(), quarantined: AtomicU64::new(0) }
     }
 
     /// Rows set aside since the last call.
@@ -65,7 +73,7 @@ impl Sequencer {
         for known in [&marked, &latest].into_iter().flatten() {
             self.check_extends(known, &head).await?;
         }
-        *signed = newer(marked, latest);
+        signed.newest = newer(marked, latest);
         Ok(())
     }
 
@@ -80,30 +88,36 @@ impl Sequencer {
         let mut signed = self.signed.lock().await;
         for _ in 0..TRIES {
             let head = self.integrate_alone().await?;
-            let known = newer(signed.clone(), self.latest().await?);
-            if let Some(known) = known {
-                self.check_extends(&known, &head).await?;
-                if known.size() == head.size {
-                    *signed = Some(known.clone());
-                    return Ok(known);
-                }
+            let known = newer(signed.newest.clone(), self.latest().await?);
+            if let Some(known) = &known {
+                self.check_extends(known, &head).await?;
             }
-            let text = Checkpoint::text(self.key.name(), head.size, &head.root);
-            let signature = self.signer.sign(text.as_bytes()).await.map_err(Error::Signer)?;
-            let checkpoint =
-                Checkpoint::open(&self.key.note(&text, &signature), &self.key).map_err(Error::Checkpoint)?;
+            let checkpoint = match known.filter(|known| known.size() == head.size) {
+                Some(known) if signed.kept => return Ok(known),
+                Some(known) => known,
+                None => self.sign(&head).await?,
+            };
             // Known from here on, even if what follows fails: nothing smaller or different may be signed after this.
-            *signed = Some(checkpoint.clone());
+            *signed = Signed { newest: Some(checkpoint.clone()), kept: false };
             if let Some(mark) = &self.mark {
                 mark.raise(&checkpoint, &self.key).await?;
             }
             match self.store.publish(&head, checkpoint.note()).await {
-                Ok(()) => return Ok(checkpoint),
+                Ok(()) => {
+                    signed.kept = true;
+                    return Ok(checkpoint);
+                }
                 Err(StoreError::Fenced) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Busy)
+    }
+
+    async fn sign(&self, head: &Head) -> Result<Checkpoint, Error> {
+        let text = Checkpoint::text(self.key.name(), head.size, &head.root);
+        let signature = self.signer.sign(text.as_bytes()).await.map_err(Error::Signer)?;
+        Checkpoint::open(&self.key.note(&text, &signature), &self.key).map_err(Error::Checkpoint)
     }
 
     async fn latest(&self) -> Result<Option<Checkpoint>, Error> {

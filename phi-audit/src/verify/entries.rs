@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{Columns, EntryRow};
+use crate::store::Columns;
 use crate::{AuditStore, Error, Event, Finding, Problem, WriterId};
 
 /// The name of the first derived column that does not say what the entry says.
@@ -38,7 +38,7 @@ struct Written {
 
 impl Writers {
     /// Takes the next entry of the log and says what is wrong with its number.
-    pub(super) fn follow(&mut self, row: &EntryRow, event: &Event) -> Option<Finding> {
+    pub(super) fn follow(&mut self, event: &Event) -> Option<Problem> {
         if let Some(phi_types::Detail::Bytes(previous)) = event.detail("previous")
             && event.kind == "audit.writer.start"
             && let Ok(previous) = previous.as_slice().try_into()
@@ -48,19 +48,14 @@ impl Writers {
         let written = self.written.entry(event.writer).or_default();
         let (expected, found) = (written.next, event.sequence);
         written.closed = event.kind == "audit.writer.stop";
-        if found < expected {
-            return Some(Finding { index: Some(row.index), problem: Problem::Duplicate });
-        }
+        let Some(gap) = found.checked_sub(expected) else { return Some(Problem::Duplicate) };
         written.next = found.saturating_add(1);
-        let gap = found - expected;
         if gap <= self.skipped {
             self.skipped -= gap;
             return None;
         }
-        Some({
-            let problem = Problem::Gap { writer: event.writer, first: expected, last: found - 1, claimed: false };
-            Finding { index: Some(row.index), problem }
-        })
+        // A gap that is above what was skipped is above zero, so `found` is, too.
+        Some(Problem::Gap { writer: event.writer, first: expected, last: found.saturating_sub(1), claimed: false })
     }
 
     /// An entry that is told to be wrong anyway.

@@ -27,7 +27,7 @@ pub struct Report {
     pub quarantined: u64,
     /// Whether the log is known to be the newest.
     pub freshness: Freshness,
-    /// What is wrong, in the order of the entries; at most 100 are kept.
+    /// What is wrong: with entries, in their order, at most 100; then with the log as a whole, at most 100.
     pub findings: Vec<Finding>,
 }
 

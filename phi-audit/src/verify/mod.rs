@@ -11,7 +11,7 @@ pub(crate) use run::verify;
 
 use crate::{AuditStore, Checkpoint, Error, VerifierKey};
 
-/// How many findings a report holds; the first is what matters.
+/// How many findings about entries, and about the whole log, a report holds; the first is what matters.
 pub(crate) const MAX_FINDINGS: usize = 100;
 
 /// What to ask of a log beyond consistency.

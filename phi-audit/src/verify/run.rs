@@ -13,6 +13,8 @@ use super::{Finding, Freshness, MAX_FINDINGS, Options, Problem, Report};
 use crate::tree::TreeBuilder;
 use crate::{AuditStore, Checkpoint, Error, Event, Hash, Head, Tile, VerifierKey};
 
+/// Differences that are kept for explanation; of a database with more than that, the first are enough.
+const MAX_MISMATCHES: usize = 100_000;
 /// How often progress is told, in entries.
 const PROGRESS: u64 = 8_192;
 
@@ -63,7 +65,10 @@ struct Pass<'a> {
     mismatches: Vec<Mismatch>,
     /// Those in which the entry is at fault.
     wrong: Vec<Mismatch>,
+    /// About single entries.
     findings: Vec<Finding>,
+    /// About the log as a whole.
+    overall: Vec<Finding>,
     /// The size up to which a signature has confirmed the entries or the stored hashes.
     settled: u64,
     valid: u64,
@@ -87,6 +92,7 @@ impl<'a> Pass<'a> {
             mismatches: Vec::new(),
             wrong: Vec::new(),
             findings: Vec::new(),
+            overall: Vec::new(),
             settled: 0,
             valid: 0,
             signed: None,
@@ -96,7 +102,12 @@ impl<'a> Pass<'a> {
     }
 
     fn find(&mut self, index: Option<u64>, problem: Problem) {
-        self.findings.push(Finding { index, problem });
+        let finding = Finding { index, problem };
+        let findings = if index.is_some() { &mut self.findings } else { &mut self.overall };
+        // Found in the order of the entries, so that the first ones are kept.
+        if findings.len() < MAX_FINDINGS {
+            findings.push(finding);
+        }
     }
 
     fn entry(&mut self, index: u64, row: Option<crate::EntryRow>, stored: Option<Hash>) {
@@ -107,14 +118,18 @@ impl<'a> Pass<'a> {
                     if let Some(name) = wrong_column(&event, &row.columns) {
                         self.find(Some(index), Problem::Column(name));
                     }
-                    self.findings.extend(self.writers.follow(&row, &event));
+                    if let Some(problem) = self.writers.follow(&event) {
+                        self.find(Some(index), problem);
+                    }
                 }
                 Err(_) => self.find(Some(index), Problem::Undecodable),
             },
             // Of an altered entry, only the alteration is told: its columns and numbers say nothing more.
             None => {
                 self.writers.skip();
-                self.mismatches.push(Mismatch { index, entry: leaf, stored });
+                if self.mismatches.len() + self.wrong.len() < MAX_MISMATCHES {
+                    self.mismatches.push(Mismatch { index, entry: leaf, stored });
+                }
             }
         }
         // Where one of the two is gone, the other stands in, so that the rest can still be checked.
@@ -260,8 +275,9 @@ impl<'a> Pass<'a> {
 
     async fn report(mut self, pending: u64, quarantined: u64) -> Result<Report, Error> {
         // Entries first, in their order; what concerns the log as a whole follows.
-        self.findings.sort_by_key(|finding| finding.index.unwrap_or(u64::MAX));
+        self.findings.sort_by_key(|finding| finding.index);
         self.findings.truncate(MAX_FINDINGS);
+        self.findings.append(&mut self.overall);
         claim(self.store, &mut self.findings, quarantined).await?;
         Ok(Report {
             size: self.head.size,

@@ -75,7 +75,7 @@ async fn the_golden_log_of_version_1_is_read() {
     let report = verify_store(&store, &golden_key(), None, &mut |_, _| {}).await.unwrap();
     assert_eq!(report.findings, []);
     assert_eq!((report.size, report.pending, report.quarantined, report.writers), (261, 1, 1, 1));
-    assert_eq!((report.checkpoints, report.unsigned()), (3, 0));
+    assert_eq!((report.checkpoints, report.unsigned()), (4, 0));
     let entries = phi_audit::AuditStore::entries(&store, 0, 300).await.unwrap();
     let event = Event::decode(&entries[2].entry).unwrap();
     assert_eq!((event.kind.as_str(), event.at.to_string().as_str()), ("record.read", "2026-01-01T00:00:01.000000Z"));

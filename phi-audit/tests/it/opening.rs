@@ -186,3 +186,27 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, Error::Store(StoreError::NewerSchema { found: 2, known: 1 })));
     assert!(text(&error).contains("use a newer version"));
 }
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_written_fails_until_it_can() {
+    let clinic = Clinic::new().await;
+    let folder = clinic.folder.path().join("mark");
+    std::fs::create_dir(&folder).unwrap();
+    let mark = folder.join("audit.mark");
+    let log = AuditLog::builder(SqliteAuditStore::new(clinic.pool.clone()))
+        .keys(clinic.keys.clone())
+        .origin(ORIGIN)
+        .high_water_mark(&mark)
+        .open()
+        .await
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    log.recorder().record(read(1)).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(log.checkpoint().await, Err(Error::Mark(_))), "signed, but not kept");
+    }
+    std::fs::create_dir(&folder).unwrap();
+    let checkpoint = log.checkpoint().await.unwrap();
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), checkpoint.note());
+    assert_eq!(log.status().await.unwrap().checkpoint, Some(checkpoint));
+}

@@ -81,6 +81,7 @@ pub(super) async fn integrate(pool: &SqlitePool, step: &Integration) -> Result<(
         insert_entries(&mut transaction, chunk).await?;
     }
     for tile in &step.tiles {
+        // The head that was compared above is the guard; a tile only ever grows.
         sqlx::query(
             "INSERT INTO phi_audit_tile (level, idx, hashes) VALUES (?1, ?2, ?3) \
              ON CONFLICT (level, idx) DO UPDATE SET hashes = ?3 WHERE length(hashes) <= length(?3)",
