@@ -25,7 +25,7 @@ fn note() -> Context<'static> {
     Context::new("Visit", "note").record_id(-7_i64).row_version(3).pair("ward", "7").pair("", "empty")
 }
 
-fn folder() -> PathBuf {
+fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
 }
 
@@ -46,13 +46,8 @@ async fn open(folder: &Path) -> (SqlitePool, Keys) {
     (pool, keys)
 }
 
-/// Run once for each version of the formats: `cargo test -p phi-crypto --all-features -- --ignored writes_the_golden`.
-#[tokio::test]
-#[ignore = "writes the files that later versions must open"]
-async fn writes_the_golden_files() {
-    assert!(!folder().exists(), "golden files are never written again");
-    fs::create_dir_all(folder()).unwrap();
-    let (pool, keys) = open(&folder()).await;
+async fn write(folder: &Path) {
+    let (pool, keys) = open(folder).await;
     let create =
         "CREATE TABLE golden (suite INTEGER, id TEXT, name BLOB, name_tag BLOB, ssn_tag BLOB, note BLOB, scan BLOB)";
     sqlx::query(create).execute(&pool).await.unwrap();
@@ -84,16 +79,8 @@ async fn writes_the_golden_files() {
     pool.close().await;
 }
 
-#[tokio::test]
-async fn what_was_sealed_by_an_earlier_version_opens() {
-    let copy = tempfile::tempdir().unwrap();
-    for file in FILES {
-        let copy = copy.path().join(file);
-        fs::copy(folder().join(file), &copy).unwrap();
-        // Version control does not keep the mode that the keyring insists on.
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let (pool, keys) = open(copy.path()).await;
+async fn check(folder: &Path) {
+    let (pool, keys) = open(folder).await;
     let opener = Opener::builder(keys.clone()).build();
     type Row = (Sealed<String>, Option<Vec<u8>>, Option<Vec<u8>>, Sealed<Json<Vec<String>>>, Sealed<Vec<u8>>);
     for (number, _) in SUITES {
@@ -116,4 +103,32 @@ async fn what_was_sealed_by_an_earlier_version_opens() {
         let ward = opener.for_scope(&Scope::group("ward 7")).await.unwrap();
         assert_eq!(ward.open(&of_ward, &name("ward 7")).unwrap().expose(), "of nobody in particular");
     }
+}
+
+#[tokio::test]
+async fn what_was_sealed_by_an_earlier_version_opens() {
+    let copy = tempfile::tempdir().unwrap();
+    for file in FILES {
+        let copy = copy.path().join(file);
+        fs::copy(golden().join(file), &copy).unwrap();
+        // Version control does not keep the mode that the keyring insists on.
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    check(copy.path()).await;
+}
+
+#[tokio::test]
+async fn what_is_sealed_now_opens_as_the_golden_files_do() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path()).await;
+    check(folder.path()).await;
+}
+
+/// Run once for each version of the formats: `cargo test -p phi-crypto --all-features -- --ignored writes_the_golden`.
+#[tokio::test]
+#[ignore = "writes the golden files of a new format version"]
+async fn writes_the_golden_files() {
+    assert!(!golden().exists(), "golden files are never written again");
+    fs::create_dir_all(golden()).unwrap();
+    write(&golden()).await;
 }
