@@ -42,14 +42,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         app.issue_account(tour::CLINICIAN, Role::Clinician).await?,
         app.issue_account(tour::OFFICER, Role::SecurityOfficer).await?,
     ];
-    welcome(&server, &staff, &lock, &app).doing("printing the credentials")?;
+    welcome(&server, &staff, &lock, &app, &source).doing("printing the credentials")?;
     drop(staff);
     server.until_told().await?;
     server.stop().await
 }
 
 /// Shown once: nothing keeps a password or a secret in clear, and the next start issues new ones.
-fn welcome(server: &Server, staff: &[Credentials], lock: &Lock, app: &App) -> io::Result<()> {
+fn welcome(server: &Server, staff: &[Credentials], lock: &Lock, app: &App, source: &Source) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\nhttp://{}/  (Ctrl-C stops it)\n", server.address)?;
     for account in staff {
@@ -63,6 +63,11 @@ fn welcome(server: &Server, staff: &[Credentials], lock: &Lock, app: &App) -> io
             account.totp.code(app.clock.now()),
         )?;
     }
+    match source.made_up_number() {
+        Some(mrn) => writeln!(out, "\nA made-up patient to look for: record number {mrn}")?,
+        None => writeln!(out, "\nLook for patients by the record numbers in your bundles; they are not printed.")?,
+    }
+    writeln!(out, "Key to verify the audit log with, offline: {}", app.audit.verifier_key())?;
     let keyring = match lock {
         Lock::KeyFile(_) => "a key file beside the data folder",
         Lock::Passphrase(_) => "the passphrase in CLINIC_PASSPHRASE",

@@ -10,7 +10,7 @@ use phi_types::{Clock, Recorder};
 use ring::digest::{SHA256, digest};
 
 use crate::failure::Failure;
-use crate::fhir::{Bundle, Fault};
+use crate::fhir::{Bundle, Fault, Identifier};
 use crate::records::{Records, Stored};
 use crate::{hex, population};
 
@@ -53,6 +53,17 @@ impl Source {
             Self::MadeUp { seed, count } => Box::new(
                 population::bundles(*seed, *count).enumerate().map(|(index, bytes)| Ok(Item::made(index + 1, bytes))),
             ),
+        }
+    }
+
+    /// A record number to try the search with. Those of imported patients are nobody's to print.
+    pub(crate) fn made_up_number(&self) -> Option<String> {
+        match self {
+            Self::Folder(_) => None,
+            Self::MadeUp { .. } => {
+                let (bundle, _) = self.each().next()?.ok()?.read.ok()?;
+                Some(bundle.patients.first()?.identifiers.get(Identifier::Mrn)?.expose().clone())
+            }
         }
     }
 

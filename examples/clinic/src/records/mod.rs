@@ -6,6 +6,7 @@ mod place;
 mod read;
 mod shred;
 mod summary;
+mod tags;
 mod write;
 
 use phi_crypto::{Opener, Sealer};

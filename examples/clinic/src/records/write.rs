@@ -1,15 +1,16 @@
 //! Storing a bundle, whole or not at all.
 
-use phi_crypto::{Sealed, Tag};
+use phi_crypto::Sealed;
 use phi_keys::Scope;
 use phi_types::{Action, Activity, Actor, Clock, Outcome, Recorder, SubjectId};
 use ring::digest::{SHA256, digest};
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::Records;
-use super::place::{self, BY_CONTENT, BY_MRN, BY_SOURCE, BY_SSN};
+use super::place::{self, BY_CONTENT};
+use super::tags::Tags;
 use crate::failure::{Doing, Failure};
-use crate::fhir::{Bundle, Document, Fault, FaultKind, Identifier, Patient};
+use crate::fhir::{Bundle, Document, Fault, Identifier, Patient};
 use crate::{hex, random};
 
 /// What became of a bundle.
@@ -25,9 +26,7 @@ pub(crate) enum Stored {
 
 struct SealedPatient {
     id: String,
-    source_tag: Option<Tag>,
-    mrn_tag: Option<Tag>,
-    ssn_tag: Option<Tag>,
+    tags: Tags,
     fields: Vec<(Identifier, Sealed<String>)>,
     documents: Vec<SealedDocument>,
 }
@@ -38,8 +37,9 @@ struct SealedDocument {
     body: Sealed<Vec<u8>>,
 }
 
-/// The numbers of the tables as the bundle fills them, each known before the transaction begins: keys and audit entries
-/// are written by connections of their own, which a transaction here would keep waiting.
+/// Keys are made and audit entries written before the transaction begins: they use connections of their own, which a
+/// transaction here would keep waiting. An import that fails in between leaves a key that seals nothing, and an entry
+/// about a patient who did not come in; never the reverse.
 impl Records {
     /// Seals and stores a bundle in one transaction. `bytes` are what it was read from.
     pub(crate) async fn store(
@@ -55,12 +55,14 @@ impl Records {
         if self.exists("SELECT 1 FROM clinic_bundles WHERE tag = ?", content).await? {
             return Ok(Stored::Before);
         }
+        // Everybody is checked before anybody gets a key: a refused bundle leaves nothing behind.
+        let tags = match self.tags(&bundle.patients).await? {
+            Ok(tags) => tags,
+            Err(fault) => return Ok(Stored::Refused(fault)),
+        };
         let mut patients = Vec::with_capacity(bundle.patients.len());
-        for patient in &bundle.patients {
-            match self.seal_patient(patient).await? {
-                Ok(sealed) => patients.push(sealed),
-                Err(fault) => return Ok(Stored::Refused(fault)),
-            }
+        for (patient, tags) in bundle.patients.iter().zip(tags) {
+            patients.push(self.seal_patient(patient, tags).await?);
         }
         let shared = self.seal_documents(&Scope::group(place::SHARED), &bundle.shared).await?;
         let mut subjects = Vec::with_capacity(patients.len());
@@ -87,23 +89,7 @@ impl Records {
         Ok(Stored::New(subjects))
     }
 
-    async fn seal_patient(&self, patient: &Patient) -> Result<Result<SealedPatient, Fault>, Failure> {
-        let tag = async |spec: phi_crypto::IndexSpec, kind| {
-            let index = spec.open(&self.keys).await.doing("opening an index")?;
-            let value = patient.identifiers.get(kind);
-            let tag = value.map(|value| index.tag(value.expose())).transpose();
-            Ok::<_, Failure>(tag.doing("computing a tag")?.flatten())
-        };
-        let source_tag = tag(BY_SOURCE, Identifier::SourceId).await?;
-        let mrn_tag = tag(BY_MRN, Identifier::Mrn).await?;
-        let ssn_tag = tag(BY_SSN, Identifier::Ssn).await?;
-        if self.exists("SELECT 1 FROM clinic_patients WHERE source_tag = ?", source_tag).await? {
-            return Ok(Err(FaultKind::AlreadyImported.at(patient.entry)));
-        }
-        if self.exists("SELECT 1 FROM clinic_patients WHERE mrn_tag = ?", mrn_tag).await? {
-            return Ok(Err(FaultKind::MrnTaken.at(patient.entry)));
-        }
-
+    async fn seal_patient(&self, patient: &Patient, tags: Tags) -> Result<SealedPatient, Failure> {
         let id = random::record_id()?.to_string();
         let subject = SubjectId::new(id.as_str()).doing("naming a patient")?;
         let scope = Scope::subject(&subject);
@@ -113,7 +99,7 @@ impl Records {
         let sealed = sealer.seal_many(&items).doing("sealing identifiers")?;
         let fields = patient.identifiers.iter().map(|(kind, _)| kind).zip(sealed).collect();
         let documents = self.seal_documents(&scope, &patient.documents).await?;
-        Ok(Ok(SealedPatient { id, source_tag, mrn_tag, ssn_tag, fields, documents }))
+        Ok(SealedPatient { id, tags, fields, documents })
     }
 
     async fn seal_documents(&self, scope: &Scope, documents: &[Document]) -> Result<Vec<SealedDocument>, Failure> {
@@ -132,12 +118,6 @@ impl Records {
         drop(items);
         let rows = documents.iter().zip(ids).zip(bodies);
         Ok(rows.map(|((document, id), body)| SealedDocument { id, kind: document.kind, body }).collect())
-    }
-
-    /// Whether a row has this tag; nothing has the tag that is none.
-    async fn exists(&self, query: &'static str, tag: Option<Tag>) -> Result<bool, Failure> {
-        let row = sqlx::query(query).bind(tag).fetch_optional(&self.db).await;
-        row.map(|row| row.is_some()).doing("looking for a tag")
     }
 }
 
@@ -162,7 +142,7 @@ async fn insert_patient(tx: &mut Transaction<'_, Sqlite>, patient: &SealedPatien
         query.push(", ").push(kind.column());
     }
     query.push(") VALUES (").push_bind(&patient.id);
-    for tag in [patient.source_tag, patient.mrn_tag, patient.ssn_tag] {
+    for tag in [patient.tags.source, patient.tags.mrn, patient.tags.ssn] {
         query.push(", ").push_bind(tag);
     }
     for (_, sealed) in &patient.fields {

@@ -15,6 +15,7 @@ fn refused(bad: impl AsRef<[u8]>, reason: &str) -> String {
     assert!(!line.contains("Quill"), "the file's name holds a family name: {line}");
     assert_eq!((place.count("clinic_patients"), place.count("clinic_documents")), (1, 1), "nothing half-written");
     assert_eq!(place.count("clinic_bundles"), 1);
+    assert_eq!(place.count("phi_keys_row WHERE kind = 2"), 1, "nobody got a key");
     line
 }
 
@@ -63,6 +64,12 @@ fn a_patient_who_came_before_with_other_content_is_refused() {
 #[test]
 fn a_record_number_of_another_patient_is_refused() {
     refused(bundle(&[patient("other", "m-1 ")]), "entry 1: another patient has this medical record number");
+}
+
+#[test]
+fn two_patients_of_one_bundle_with_one_record_number_are_refused() {
+    let both = bundle(&[patient("p", "M-2"), patient("q", " m-2")]);
+    refused(both, "entry 2: another patient has this medical record number");
 }
 
 #[test]
