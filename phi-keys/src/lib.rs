@@ -6,12 +6,15 @@
 //! one patient's data unreadable.
 //!
 //! ```
+//! # #[cfg(not(feature = "local"))]
+//! # fn main() {}
+//! # #[cfg(feature = "local")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use phi_keys::derive::Label;
 //! use phi_keys::{Keys, LocalKeyring, MemoryKeyStore, Scope, Unlock};
 //! use phi_types::SubjectId;
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let (path, key_path) = (folder.path().join("clinic.keyring"), folder.path().join("clinic.key"));
 //! let keyring = LocalKeyring::create(path, Unlock::create_key_file(key_path)?)?;

@@ -15,7 +15,6 @@ mod shred;
 use core::fmt;
 use std::sync::Arc;
 
-use phi_types::SubjectId;
 use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
@@ -24,7 +23,7 @@ pub use report::{Rewrapped, Shredded};
 #[cfg(feature = "sqlite")]
 pub use shred::PendingShred;
 
-use crate::derive::Label;
+use crate::derive::{self, Label};
 use crate::error::Error;
 use crate::id::{Fingerprint, KeyId};
 use crate::kms::Kms;
@@ -128,7 +127,7 @@ impl Keys {
     /// [`Error`] when the audit domain key cannot be had.
     pub async fn signer(&self, name: &str) -> Result<Ed25519Signer, Error> {
         let key = self.domain(KeyUse::Audit, None).await?;
-        Ok(Ed25519Signer::from_seed(&crate::derive::expand(&key.cell.key, Label::ED25519, name.as_bytes())))
+        Ok(Ed25519Signer::from_seed(&derive::expand(&key.cell.key, Label::ED25519, name.as_bytes())))
     }
 
     /// The key under which session tokens are stored, derived from the session domain key.
@@ -137,7 +136,7 @@ impl Keys {
     /// [`Error`] when the session domain key cannot be had.
     pub async fn session_key(&self) -> Result<Zeroizing<[u8; 32]>, Error> {
         let key = self.domain(KeyUse::Session, None).await?;
-        Ok(crate::derive::expand(&key.cell.key, Label::SESSION, &[]))
+        Ok(derive::expand(&key.cell.key, Label::SESSION, &[]))
     }
 
     /// Data keys in the cache.
@@ -171,11 +170,6 @@ impl fmt::Debug for Keys {
             .field("cache", &self.0.data.cache)
             .finish_non_exhaustive()
     }
-}
-
-/// Used by [`shred`] to take the subject apart from its scope.
-fn subject_scope(subject: &SubjectId) -> Scope {
-    Scope::subject(subject)
 }
 
 /// How often a lost race is run again before giving up.

@@ -195,7 +195,6 @@ async fn create(store: &dyn KeyStore, keks: &[Arc<dyn Kms>], now: Timestamp) -> 
 
 /// A domain key row that still lacks the wrapped key and the MAC.
 pub(super) fn new_domain_row(slot: Slot, version: u32, key: &[u8; 32], now: Timestamp) -> KeyRow {
-    debug_assert!(slot.scope.is_none() || slot.key_use != KeyUse::Root, "domain keys have no scope");
     let full_id = Some(derive::full_id(key));
     KeyRow::new(RowKind::Domain, slot, version, full_id, None, KeyState::Active, now, Vec::new(), [0; 32])
 }

@@ -46,7 +46,7 @@ impl Keys {
     /// # Errors
     /// [`Error`] when the store fails; the subject's keys may then be gone or not, and shredding again finds out.
     pub async fn shred(&self, subject: &SubjectId) -> Result<Shredded, Error> {
-        let scope = super::subject_scope(subject);
+        let scope = Scope::subject(subject);
         let slot = self.data_slot(&scope)?;
         let _block = Block::new(self, scope);
         for _ in 0..ATTEMPTS {
@@ -102,7 +102,7 @@ impl Keys {
 
         use crate::store::{StoreError, sql};
 
-        let scope = super::subject_scope(subject);
+        let scope = Scope::subject(subject);
         let slot = self.data_slot(&scope)?;
         let block = Block::new(self, scope);
         sql::prepare_write(connection).await?;
