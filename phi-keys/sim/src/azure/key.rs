@@ -74,7 +74,7 @@ impl Key {
     /// A new version with the operations and tags of the one before.
     pub(super) fn add_version(&mut self, env: &Env) -> Option<&mut Version> {
         let material = match self.kind {
-            Kind::Rsa { bits, .. } => Material::Rsa(Box::new(RsaKey::generate(bits)?)),
+            Kind::Rsa { bits, .. } => Material::Rsa(Box::new(RsaKey::new(bits))),
             Kind::Oct { bits } => Material::Oct(env.vec(bits / 8)?),
         };
         let now = env.unix_seconds();
@@ -112,8 +112,9 @@ impl Key {
             "kty": self.kind.kty(),
             "key_ops": version.ops,
         });
-        if let (Material::Rsa(key), Some(jwk)) = (&version.material, jwk.as_object_mut()) {
-            let (modulus, exponent) = key.public();
+        if let (Material::Rsa(key), Some(jwk)) = (&version.material, jwk.as_object_mut())
+            && let Some((modulus, exponent)) = key.public()
+        {
             jwk.insert("n".to_owned(), json!(b64url(&modulus)));
             jwk.insert("e".to_owned(), json!(b64url(&exponent)));
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use phi_types::Timestamp;
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+use serde_json::{Value, json};
 
 use crate::aead::{Aead, NONCE};
 use crate::encoding::{b64, from_b64};
@@ -71,7 +73,22 @@ enum Material {
 pub(super) struct Version {
     material: Material,
     /// Unix seconds.
-    pub(super) created: i64,
+    created: i64,
+}
+
+impl Version {
+    /// As the key's `keys` shows it: when it was made, for asymmetric types with the public key.
+    pub(super) fn shown(&self, cipher: Cipher) -> Value {
+        match &self.material {
+            Material::Symmetric(_) => json!(self.created),
+            Material::Rsa(key) => json!({
+                "name": cipher.name(),
+                "creation_time": Timestamp::from_unix_seconds(self.created).to_string(),
+                "public_key": key.public_pem(),
+                "certificate_chain": "",
+            }),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -115,7 +132,7 @@ impl TransitKey {
     pub(super) fn rotate(&mut self, env: &Env) -> Option<()> {
         let material = match self.cipher {
             Cipher::Aead(aead) => Material::Symmetric(env.vec(aead.key_len())?),
-            Cipher::Rsa { bits } => Material::Rsa(Box::new(RsaKey::generate(bits)?)),
+            Cipher::Rsa { bits } => Material::Rsa(Box::new(RsaKey::new(bits))),
         };
         self.latest += 1;
         self.versions.insert(self.latest, Version { material, created: env.unix_seconds() });

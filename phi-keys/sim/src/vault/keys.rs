@@ -173,7 +173,7 @@ fn shown(key: &TransitKey) -> Value {
     let versions: Map<String, Value> = key
         .versions
         .range(key.min_decryption..)
-        .map(|(number, version)| (number.to_string(), json!(version.created)))
+        .map(|(number, version)| (number.to_string(), version.shown(key.cipher)))
         .collect();
     let mut shown = json!({
         "name": key.name,

@@ -108,7 +108,8 @@ impl Backend for Vault {
         if let Some(reply) = auth::login(&route, &body, &mut state.tokens, &namespace, &self.env) {
             return reply;
         }
-        let Some(token) = state.tokens.accept(call.header("x-vault-token"), &namespace, &self.env) else {
+        let Some(token) = state.tokens.accept(call.header("x-vault-token").or(call.bearer()), &namespace, &self.env)
+        else {
             return permission_denied();
         };
         if let Some(reply) = auth::answer(&route, &body, &mut state.tokens, &token, &self.env) {

@@ -136,6 +136,23 @@ async fn a_batch_fails_in_part_with_the_code_the_caller_wants() {
 }
 
 #[tokio::test]
+async fn a_key_shows_its_versions_and_what_it_can_do() {
+    let (_vault, client) = vault().await;
+    let key = client.get("/v1/transit/keys/phi-derived").await.json()["data"].clone();
+    assert_eq!(
+        (&key["type"], &key["derived"], &key["kdf"]),
+        (&json!("aes256-gcm96"), &json!(true), &json!("hkdf_sha256"))
+    );
+    assert!(key["keys"]["1"].is_i64(), "{key}");
+    let made = client.post("/v1/transit/keys/rsa", json!({ "type": "rsa-2048" })).await.json();
+    let version = &made["data"]["keys"]["1"];
+    assert!(version["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----"), "{version}");
+    let derived = client.post("/v1/transit/keys/odd", json!({ "type": "rsa-2048", "derived": true })).await;
+    refusal(&derived, 400, "not supported");
+    refusal(&client.post("/v1/transit/keys/odd", json!({ "type": "des" })).await, 400, "unknown key type");
+}
+
+#[tokio::test]
 async fn an_upsert_can_be_forbidden() {
     let (vault, client) = vault().await;
     let plain = json!({ "plaintext": b64(b"k") });

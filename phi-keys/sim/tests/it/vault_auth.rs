@@ -20,6 +20,13 @@ async fn without_a_good_token_everything_is_denied() {
 }
 
 #[tokio::test]
+async fn a_bearer_token_is_as_good() {
+    let vault = start(Service::Vault).await;
+    let bearer = format!("Bearer {}", vault.fact("token").unwrap());
+    assert_eq!(Client::new(&vault).with("authorization", &bearer).get(KEY).await.status, 200);
+}
+
+#[tokio::test]
 async fn policies_bound_what_a_token_may_do() {
     let vault = start(Service::Vault).await;
     let plaintext = json!({ "plaintext": b64(b"k") });
