@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::kms::Kms;
 use crate::random;
-use crate::scope::{KeyUse, Scope};
+use crate::scope::Scope;
 use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
 use crate::tlv::Writer;
 
