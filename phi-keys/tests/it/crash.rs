@@ -64,6 +64,7 @@ async fn a_killed_shred_is_whole_or_not_there_and_can_be_repeated() {
             .spawn()
             .unwrap();
         while !folder.path().join("started").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the child ended before it began");
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(delay));
