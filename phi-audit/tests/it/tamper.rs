@@ -12,24 +12,32 @@ fn named(index: u64, problem: Problem) -> impl Fn(&Finding) -> bool {
 #[tokio::test]
 async fn every_flipped_bit_of_an_entry_is_named() {
     let (clinic, key) = Clinic::filled(3).await;
-    let entry: Vec<u8> =
-        sqlx::query_scalar("SELECT entry FROM phi_audit_entry WHERE idx = 3").fetch_one(&clinic.pool).await.unwrap();
-    for bit in 0..entry.len() * 8 {
-        let mut changed = entry.clone();
-        changed[bit / 8] ^= 1 << (bit % 8);
-        sqlx::query("UPDATE phi_audit_entry SET entry = ? WHERE idx = 3")
-            .bind(changed)
-            .execute(&clinic.pool)
+    // Every bit of a short entry, and a sample of a long one: each is a write and a verification.
+    for (index, step) in [(1_i64, 1), (3, 7)] {
+        let entry: Vec<u8> = sqlx::query_scalar("SELECT entry FROM phi_audit_entry WHERE idx = ?")
+            .bind(index)
+            .fetch_one(&clinic.pool)
             .await
             .unwrap();
-        let report = clinic.verify(&key).await;
-        let first = report.first_wrong().unwrap();
-        assert_eq!(first.index, Some(3), "bit {bit}");
-        assert_eq!(first.problem, Problem::Edited, "bit {bit}");
-        assert_eq!(report.findings.len(), 1, "bit {bit}: {:?}", report.findings);
+        let put = async |entry: &[u8]| {
+            sqlx::query("UPDATE phi_audit_entry SET entry = ? WHERE idx = ?")
+                .bind(entry.to_vec())
+                .bind(index)
+                .execute(&clinic.pool)
+                .await
+                .unwrap();
+        };
+        for bit in (0..entry.len() * 8).step_by(step) {
+            let mut changed = entry.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            put(&changed).await;
+            let report = clinic.verify(&key).await;
+            let [found] = &report.findings[..] else { panic!("bit {bit}: {:?}", report.findings) };
+            assert!(named(u64::try_from(index).unwrap(), Problem::Edited)(found), "bit {bit}: {found}");
+        }
+        put(&entry).await;
+        assert!(clinic.verify(&key).await.is_consistent());
     }
-    sqlx::query("UPDATE phi_audit_entry SET entry = ? WHERE idx = 3").bind(entry).execute(&clinic.pool).await.unwrap();
-    assert!(clinic.verify(&key).await.is_consistent());
 }
 
 #[tokio::test]
