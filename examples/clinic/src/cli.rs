@@ -17,10 +17,17 @@ pub(crate) struct Options {
     /// Folder of FHIR R4 bundles (*.json) to import instead of made-up patients
     #[arg(long, value_name = "DIR")]
     pub(crate) import: Option<PathBuf>,
-    /// TCP port on 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = 3000)]
-    pub(crate) port: u16,
+    /// TCP port on 127.0.0.1, 0 for a free one [default: 3000, or a free one with --tour-only]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
     /// End after the tour's report, with a failure when one of its lines failed
     #[arg(long)]
     pub(crate) tour_only: bool,
+}
+
+impl Options {
+    /// A tour that ends by itself needs no port that anybody knows, and must not fail for want of one.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.tour_only { 0 } else { 3000 })
+    }
 }

@@ -20,7 +20,7 @@ const MADE_UP: Source = Source::MadeUp { seed: 2026, count: 25 };
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     // Everything that can be refused is refused before anything is written.
     let source = options.import.as_deref().map_or(Ok(MADE_UP), Source::folder)?;
-    let port = Port::take(options.port).await?;
+    let port = Port::take(options.port()).await?;
     let folder = Folder::prepare(&options.data_dir)?;
     let lock = folder.lock();
     log::start(&folder)?;

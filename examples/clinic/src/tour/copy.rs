@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use phi_audit::Query;
 use phi_types::Clock;
 
 use super::step::{Measured, Miss, expect};
@@ -94,10 +95,13 @@ impl Tour<'_> {
         copy.clock.advance(idle);
         let after = self.clinician.browser.get("/search").await?;
         expect(after.location() == "/login", format!("answered {} after its time", after.status))?;
-        let mut other = Client::new(copy.server.port())?;
-        let reply = other.get("/search").await?;
-        expect(reply.location() == "/login", "a browser without a session got in")?;
-        Ok(format!("signed in after {} s, signed off after {} s", idle.saturating_sub(early).as_secs(), idle.as_secs()))
+        let recorded = copy.app.audit.query(&Query::new().kind("session.expired_idle")).await;
+        expect(recorded.doing("reading the audit log")?.events.len() == 1, "the sign-off is not in the audit log")?;
+        Ok(format!(
+            "signed in after {} s, signed off after {} s, and recorded",
+            idle.saturating_sub(early).as_secs(),
+            idle.as_secs()
+        ))
     }
 
     async fn guessing(&mut self, copy: &Copy) -> Measured {

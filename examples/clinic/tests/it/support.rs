@@ -38,7 +38,7 @@ impl Place {
     /// The program with this place's folders, to which arguments can be added.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
-        command.env_remove("CLINIC_PASSPHRASE").arg("--tour-only").args(["--port", "0"]);
+        command.env_remove("CLINIC_PASSPHRASE").arg("--tour-only");
         command.arg("--data-dir").arg(self.data()).arg("--import").arg(self.path("bundles"));
         command
     }
