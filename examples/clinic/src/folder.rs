@@ -1,6 +1,7 @@
 //! The data folder and the files in it, all of them for their owner only.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,8 +29,10 @@ impl Folder {
     /// Makes the folder when it is missing.
     pub(crate) fn prepare(root: &Path) -> Result<Self, Failure> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
-        made.map_err(Failure::file("the data folder"))?;
-        Ok(Self { root: root.to_path_buf() })
+        let folder = made.and_then(|()| root.canonicalize());
+        // A file of this name "exists already", which says little to who meant a folder.
+        let folder = folder.map_err(|error| if root.is_file() { ErrorKind::NotADirectory.into() } else { error });
+        Ok(Self { root: folder.map_err(Failure::file("the data folder"))? })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -55,7 +58,7 @@ impl Folder {
 
     fn key_file(&self) -> PathBuf {
         // Appended, not `with_extension`: the folder's name may hold a dot.
-        let mut name = self.root.components().as_path().as_os_str().to_os_string();
+        let mut name = self.root.clone().into_os_string();
         name.push(".key");
         name.into()
     }

@@ -96,6 +96,7 @@ impl Tour<'_> {
     async fn browser_headers(&mut self) -> Measured {
         let chart = format!("/patients/{}", self.subject().await?.expose());
         let reply = self.clinician.browser.get(&chart).await?;
+        expect(reply.status == StatusCode::OK, format!("answered {}", reply.status))?;
         for (name, value) in [
             ("cache-control", "no-store"),
             ("content-security-policy", "default-src 'none'"),

@@ -27,7 +27,7 @@ impl Tour<'_> {
         let lines = new.iter().filter(|byte| **byte == b'\n').count();
         expect(lines >= 4, format!("only {lines} of 4 lines were written"))?;
         let leak = self.needles.scanner().find("clinic.log", new);
-        expect(leak.is_none(), format!("the log holds a {}", leak.as_ref().map_or("", |leak| leak.what)))?;
+        expect(leak.is_none(), format!("the log holds an identifier: {}", leak.as_ref().map_or("", |leak| leak.what)))?;
         Ok(format!("{lines} lines written, no identifier among them"))
     }
 
@@ -36,10 +36,13 @@ impl Tour<'_> {
         let scanner = self.needles.scanner();
         let (bytes, leaks) = scanner.scan(self.folder.root()).map_err(Failure::file("the data folder"))?;
         if let Some(leak) = leaks.first() {
-            return Err(Miss(format!("a {} in {} at byte {}", leak.what, leak.file, leak.offset)));
+            return Err(Miss(format!("an identifier ({}) in {} at byte {}", leak.what, leak.file, leak.offset)));
         }
         let leak = scanner.find("the report", self.report.text().as_bytes());
-        expect(leak.is_none(), format!("a {} in this report", leak.as_ref().map_or("", |leak| leak.what)))?;
+        expect(
+            leak.is_none(),
+            format!("an identifier ({}) in this report", leak.as_ref().map_or("", |leak| leak.what)),
+        )?;
         let mib = bytes as f64 / f64::from(1 << 20);
         Ok(format!(
             "{} values, in clear, UTF-16, hex and base64, not once in {mib:.1} MiB of database, journals, keyring and log ({})",

@@ -57,7 +57,9 @@ impl Tour<'_> {
         let refused = self.chart_status(&subject).await?;
         set(copy, "UPDATE clinic_patients SET mrn = ? WHERE id = ?", &own, &subject).await?;
         expect(refused == StatusCode::INTERNAL_SERVER_ERROR, format!("the chart was answered {refused}"))?;
-        Ok("the chart was not shown".to_owned())
+        let restored = self.chart_status(&subject).await?;
+        expect(restored == StatusCode::OK, format!("with the own number back the chart was answered {restored}"))?;
+        Ok("the chart was not shown; with the own number put back it was".to_owned())
     }
 
     async fn forged_key(&mut self, copy: &Copy) -> Measured {

@@ -91,7 +91,7 @@ fn a_data_folder_that_is_a_file_is_refused() {
     let place = Place::new();
     place.bundle("1.json", "{");
     fs::write(place.data(), "").unwrap();
-    assert!(one_line(&place.run()).contains("the data folder cannot be used"));
+    assert!(one_line(&place.run()).contains("the data folder cannot be used (not a directory)"));
 }
 
 #[test]
