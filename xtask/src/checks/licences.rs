@@ -49,44 +49,44 @@ fn judge(package: &Package, member: bool) -> Vec<String> {
     findings
 }
 
-/// SPDX expressions as crates write them: `OR` binds weaker than `AND`, `/` is an old `OR`, parentheses group.
+/// SPDX expressions as crates write them: `OR` binds weaker than `AND`, `/` is an old `OR`, parentheses group. What is no
+/// such expression is not allowed.
 fn is_allowed(expression: &str) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
-    let allowed = any(&mut rest);
-    allowed && rest.is_empty()
+    any(&mut rest).is_some_and(|allowed| allowed && rest.is_empty())
 }
 
-fn any(words: &mut &[&str]) -> bool {
-    let mut allowed = all(words);
+fn any(words: &mut &[&str]) -> Option<bool> {
+    let mut allowed = all(words)?;
     while take(words, "OR") {
-        allowed |= all(words);
+        allowed |= all(words)?;
     }
-    allowed
+    Some(allowed)
 }
 
-fn all(words: &mut &[&str]) -> bool {
-    let mut allowed = one(words);
+fn all(words: &mut &[&str]) -> Option<bool> {
+    let mut allowed = one(words)?;
     while take(words, "AND") {
-        allowed &= one(words);
+        allowed &= one(words)?;
     }
-    allowed
+    Some(allowed)
 }
 
-fn one(words: &mut &[&str]) -> bool {
+fn one(words: &mut &[&str]) -> Option<bool> {
     if take(words, "(") {
-        let allowed = any(words);
-        return take(words, ")") && allowed;
+        let allowed = any(words)?;
+        return take(words, ")").then_some(allowed);
     }
-    let Some((name, rest)) = words.split_first() else { return false };
+    let (name, rest) = words.split_first()?;
     *words = rest;
     if !take(words, "WITH") {
-        return ALLOWED.contains(name);
+        return Some(ALLOWED.contains(name));
     }
-    let Some((exception, rest)) = words.split_first() else { return false };
+    let (exception, rest) = words.split_first()?;
     *words = rest;
-    ALLOWED.contains(&format!("{name} WITH {exception}").as_str())
+    Some(ALLOWED.contains(&format!("{name} WITH {exception}").as_str()))
 }
 
 fn take(words: &mut &[&str], word: &str) -> bool {

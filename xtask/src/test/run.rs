@@ -72,8 +72,10 @@ fn binary(message: &str) -> Option<(String, String)> {
     let message: Value = serde_json::from_str(message).ok()?;
     let is_test = message.pointer("/profile/test").and_then(Value::as_bool)?;
     let executable = Path::new(message.get("executable")?.as_str()?).file_name()?.to_str()?.to_owned();
-    let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?.file_name()?.to_str()?.to_owned();
-    is_test.then_some((executable, folder))
+    // "path+file:///x/phi-keys/sim#kms-sim@0.1.0", or "path+file:///x/phi-keys#0.1.0" where the folder has the same name.
+    let (path, specification) = message.get("package_id")?.as_str()?.rsplit_once('#')?;
+    let package = specification.split_once('@').map(|(name, _)| name).or_else(|| path.rsplit('/').next())?;
+    is_test.then(|| (executable, package.to_owned()))
 }
 
 #[cfg(test)]
@@ -81,10 +83,12 @@ mod tests {
     use super::binary;
 
     #[test]
-    fn a_test_binary_belongs_to_the_folder_of_its_manifest() {
-        let message = r#"{"reason":"compiler-artifact","manifest_path":"/x/phi-keys/Cargo.toml","profile":{"test":true},
-            "executable":"/x/target/debug/deps/it-0a1b"}"#;
+    fn a_test_binary_belongs_to_its_package() {
+        let message = r#"{"reason":"compiler-artifact","package_id":"path+file:///x/phi-keys#0.1.0",
+            "profile":{"test":true},"executable":"/x/target/debug/deps/it-0a1b"}"#;
         assert_eq!(binary(message), Some(("it-0a1b".to_owned(), "phi-keys".to_owned())));
+        let elsewhere = message.replace("phi-keys#0.1.0", "phi-keys/sim#kms-sim@0.1.0");
+        assert_eq!(binary(&elsewhere), Some(("it-0a1b".to_owned(), "kms-sim".to_owned())));
         assert_eq!(binary(&message.replace("true", "false")), None, "a program is no test");
     }
 }
