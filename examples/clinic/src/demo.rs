@@ -68,14 +68,10 @@ fn welcome(server: &Server, staff: &[Credentials], lock: &Lock, app: &App, sourc
         None => writeln!(out, "\nLook for patients by the record numbers in your bundles; they are not printed.")?,
     }
     writeln!(out, "Key to verify the audit log with, offline: {}", app.audit.verifier_key())?;
-    let keyring = match lock {
-        Lock::KeyFile(_) => "a key file beside the data folder",
+    let opens = match lock {
+        Lock::KeyFile(_) => "the key file beside the data folder",
         Lock::Passphrase(_) => "the passphrase in CLINIC_PASSPHRASE",
     };
-    writeln!(
-        out,
-        "\nThe keyring opens with {keyring}. A deployment keeps its KEK in a KMS or an HSM, the high-water mark on another\n\
-         disk, a witness for the audit log on another machine, and puts TLS in front."
-    )?;
+    writeln!(out, "What opens the keyring: {opens}")?;
     out.flush()
 }

@@ -24,6 +24,12 @@ impl fmt::Display for Line {
     }
 }
 
+/// What this report does not show, and what is done otherwise where patients are real.
+const CAVEATS: &str = "\
+Not shown: transmission security (164.312(e)), which needs certificates, and emergency access (164.312(a)(2)(ii)).
+A deployment keeps its KEK in a KMS or an HSM instead of a file, the high-water mark on another disk, a witness for
+the audit log on another machine, and TLS in front. Destroyed keys live on in backups made before, until those are gone.";
+
 /// The lines so far, each printed as it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -53,7 +59,7 @@ impl Report {
     pub(crate) fn finish(mut self) -> Result<Self, Failure> {
         let (lines, failed) = (self.lines, self.failed);
         self.say(&format!("{lines} safeguards shown, {failed} failed."));
-        self.say("Not shown: transmission security (164.312(e)), which needs certificates; emergency access (164.312(a)(2)(ii)).");
+        self.say(CAVEATS);
         match self.unprinted.take() {
             Some(error) => Err(error).doing("printing the report"),
             None => Ok(self),

@@ -47,6 +47,11 @@ impl Client {
         self.cookie.as_deref()
     }
 
+    /// Puts a cookie back that the server took, as somebody would who kept it.
+    pub(crate) fn set_cookie(&mut self, cookie: Option<String>) {
+        self.cookie = cookie;
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Result<Reply, Failure> {
         let request = self.http.get(format!("{}{path}", self.base)).header("sec-fetch-site", "same-origin");
         // What a person opens is a navigation; a script's request would not keep the session alive.

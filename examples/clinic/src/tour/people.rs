@@ -25,6 +25,8 @@ impl Tour<'_> {
         self.line("164.308(a)(5)(ii)(C)", "failed sign-ins watched", watched);
         let revoked = self.revoke().await;
         self.line("164.308(a)(3)(ii)(C)", "a session ended by the security officer", revoked);
+        let signed_out = self.sign_out().await;
+        self.line("164.312(a)(1)", "signed out, and the old cookie tried again", signed_out);
         let verified = self.verify().await;
         self.line("164.312(c)(1)", "the whole audit log verified", verified);
     }
@@ -57,6 +59,21 @@ impl Tour<'_> {
         let reply = self.clinician.browser.get("/search").await?;
         expect(reply.location() == "/login", format!("the next page was answered {}", reply.status))?;
         Ok(format!("{} sessions ended by their public ids; the next page led to the sign-in", live.len()))
+    }
+
+    async fn sign_out(&mut self) -> Measured {
+        let browser = &mut self.clinician.browser;
+        let (login, password) = (self.clinician.credentials.login, self.clinician.credentials.password.expose());
+        browser.post("/login", &[("login", login), ("password", password)]).await?;
+        let cookie = browser.cookie().map(str::to_owned);
+        expect(cookie.is_some(), "signing in gave no cookie")?;
+        let reply = browser.post("/logout", &[]).await?;
+        expect(reply.header("clear-site-data").contains("cookies"), "the browser was not told to forget")?;
+        expect(browser.cookie().is_none(), "the cookie was not taken back")?;
+        browser.set_cookie(cookie);
+        let again = browser.get("/login/code").await?;
+        expect(again.location() == "/login", format!("the old cookie was answered {}", again.status))?;
+        Ok("refused".to_owned())
     }
 
     async fn verify(&mut self) -> Measured {

@@ -17,6 +17,8 @@ impl Tour<'_> {
         self.line("164.312(c)(1)", "one bit of a sealed field changed", field);
         let moved = self.moved_field(copy).await;
         self.line("164.312(c)(1)", "another patient's sealed number put in its place", moved);
+        let unwritable = self.unwritable_log(copy).await;
+        self.line("164.312(b)", "a chart asked for while the audit log cannot be written", unwritable);
         let key = self.forged_key(copy).await;
         self.line("164.312(c)(2)", "one bit of a key row changed", key);
     }
@@ -60,6 +62,20 @@ impl Tour<'_> {
         let restored = self.chart_status(&subject).await?;
         expect(restored == StatusCode::OK, format!("with the own number back the chart was answered {restored}"))?;
         Ok("the chart was not shown; with the own number put back it was".to_owned())
+    }
+
+    async fn unwritable_log(&mut self, copy: &Copy) -> Measured {
+        const AWAY: &str = "ALTER TABLE phi_audit_pending RENAME TO phi_audit_away";
+        const BACK: &str = "ALTER TABLE phi_audit_away RENAME TO phi_audit_pending";
+        let subject = self.subject().await?;
+        sqlx::query(AWAY).execute(&copy.app.db).await.doing("taking the log away")?;
+        let refused = self.chart_status(&subject).await;
+        sqlx::query(BACK).execute(&copy.app.db).await.doing("putting the log back")?;
+        let refused = refused?;
+        expect(refused == StatusCode::SERVICE_UNAVAILABLE, format!("the chart was answered {refused}"))?;
+        let restored = self.chart_status(&subject).await?;
+        expect(restored == StatusCode::OK, format!("with the log back the chart was answered {restored}"))?;
+        Ok("withheld; with the log back it was shown".to_owned())
     }
 
     async fn forged_key(&mut self, copy: &Copy) -> Measured {
