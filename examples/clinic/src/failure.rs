@@ -66,7 +66,7 @@ impl fmt::Display for Failure {
                 write!(f, "{what} cannot be used ({}); check --data-dir and its permissions", source.kind())
             }
             Self::Exposed { what } => {
-                write!(f, "{what} can be read by other users; run chmod 0600 on it and consider its keys as known")
+                write!(f, "{what} can be read by other users; run `chmod 600` on it, and treat what it holds as seen")
             }
             Self::KeyFileMissing => f.write_str(
                 "the key file of the keyring is gone; put back the file <data folder>.key, or set CLINIC_PASSPHRASE if the keyring has one",

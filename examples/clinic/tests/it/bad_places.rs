@@ -35,6 +35,16 @@ fn a_world_readable_keyring_or_key_file_is_refused() {
 }
 
 #[test]
+fn a_world_readable_database_or_log_is_refused() {
+    let place = set_up();
+    for (name, what) in [("data/clinic.db", "the database"), ("data/clinic.log", "the log file")] {
+        chmod(&place, name, 0o604);
+        assert!(one_line(&place.run()).contains(&format!("{what} can be read by other users; run `chmod 600`")));
+        chmod(&place, name, 0o600);
+    }
+}
+
+#[test]
 fn an_unreadable_keyring_is_refused() {
     let place = set_up();
     fs::remove_file(place.path("data/clinic.keyring")).unwrap();
