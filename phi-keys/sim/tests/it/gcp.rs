@@ -77,6 +77,30 @@ async fn checksums_are_checked_both_ways_as_text_or_number() {
 }
 
 #[tokio::test]
+async fn sizes_are_limited_by_protection_level() {
+    let (gcp, client, key) = gcp().await;
+    let hsm = format!("/v1/{}", gcp.fact("hsm_key").unwrap());
+    for (key, plaintext, aad, status) in [
+        (&key, 65_536, 65_536, 200),
+        (&key, 65_537, 0, 400),
+        (&key, 0, 65_537, 400),
+        (&hsm, 8_000, 192, 200),
+        (&hsm, 8_000, 193, 400),
+    ] {
+        let body = json!({
+            "plaintext": b64(&vec![7; plaintext]),
+            "additionalAuthenticatedData": b64(&vec![7; aad]),
+        });
+        assert_eq!(client.post(&format!("{key}:encrypt"), body).await.status, status, "{plaintext} + {aad}");
+    }
+    let location = "/v1/projects/phi-sim/locations/us-east1:generateRandomBytes";
+    for (len, level, status) in [(32, "HSM", 200), (7, "HSM", 400), (32, "SOFTWARE", 400)] {
+        let body = json!({ "lengthBytes": len, "protectionLevel": level });
+        assert_eq!(client.post(location, body).await.status, status, "{len} {level}");
+    }
+}
+
+#[tokio::test]
 async fn only_enabled_versions_work() {
     let (gcp, client, key) = gcp().await;
     let made = encrypt(&client, &key).await;
