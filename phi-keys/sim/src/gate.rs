@@ -54,7 +54,7 @@ async fn serve(State(gate): State<Gate>, request: Request<Body>) -> Response<Bod
         }
         FaultKind::Truncated => {
             let mut text = reply.text();
-            text.truncate(text.len() / 2);
+            text.truncate(text.floor_char_boundary(text.len() / 2));
             reply.with_text(text)
         }
         _ if reply.status.is_success() => gate.backend.spoil(kind, reply).into_response(),

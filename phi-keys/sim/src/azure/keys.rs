@@ -13,6 +13,8 @@ type Keys = BTreeMap<String, Key>;
 
 /// 90 days in seconds: how long a deleted key can be recovered.
 const RECOVERABLE: i64 = 90 * 24 * 3_600;
+/// The largest page, and the usual one.
+const PAGE: usize = 25;
 
 /// Creates a key, or a new version of one that exists.
 pub(super) fn create(
@@ -90,7 +92,7 @@ pub(super) fn update(
 /// One page of versions; `$skiptoken` is the index of the next one.
 pub(super) fn versions(keys: &Keys, name: &str, query: &BTreeMap<String, String>, base: &str) -> Answer {
     let key = keys.get(name).ok_or_else(|| Failure::not_found(name))?;
-    let size = query.get("maxresults").and_then(|size| size.parse().ok()).unwrap_or(25);
+    let size: usize = query.get("maxresults").and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
     let from: usize = query.get("$skiptoken").and_then(|token| token.parse().ok()).unwrap_or_default();
     let items: Vec<Value> = key
         .versions
@@ -99,9 +101,9 @@ pub(super) fn versions(keys: &Keys, name: &str, query: &BTreeMap<String, String>
         .take(size)
         .map(|version| json!({ "kid": kid(base, name, version), "attributes": key.attributes(version) }))
         .collect();
-    let next = (from + size < key.versions.len()).then(|| {
+    let next = Some(from.saturating_add(size)).filter(|next| *next < key.versions.len()).map(|next| {
         let api = query.get("api-version").map(String::as_str).unwrap_or_default();
-        format!("{base}/keys/{name}/versions?api-version={api}&$skiptoken={}&maxresults={size}", from + size)
+        format!("{base}/keys/{name}/versions?api-version={api}&$skiptoken={next}&maxresults={size}")
     });
     Ok(json!({ "value": items, "nextLink": next }))
 }

@@ -83,8 +83,8 @@ impl Control {
 
     /// Changes the state of one version of a key, as an administrator elsewhere would.
     ///
-    /// `key` is the key's short name and `version` what the service calls the version; `change` is `disable`, `enable`
-    /// or `destroy`.
+    /// `key` is the key's short name, for a namespace of Vault `namespace/name`; `version` is what the service calls the
+    /// version; `change` is `disable`, `enable` or `destroy`.
     ///
     /// # Errors
     /// A sentence saying what does not exist, or what the service has no such notion of.

@@ -77,15 +77,17 @@ pub(super) fn list(key: &CryptoKey, query: &BTreeMap<String, String>) -> Answer 
     }
     let fitting: Vec<&Version> =
         key.versions.values().filter(|version| wanted.is_none_or(|state| state == version.state.as_str())).collect();
-    let size = query.get("pageSize").and_then(|size| size.parse().ok()).filter(|size| *size > 0).unwrap_or(100);
+    let asked = query.get("pageSize").and_then(|size| size.parse().ok()).filter(|size| *size > 0);
+    let size: usize = asked.unwrap_or(100).min(1_000);
     let from = match query.get("pageToken").filter(|token| !token.is_empty()) {
         None => 0,
         Some(token) => token.parse::<usize>().map_err(|_| Status::invalid("Invalid page_token."))?,
     };
     let page: Vec<Value> = fitting.iter().skip(from).take(size).map(|version| version.shown()).collect();
     let mut answer = json!({ "cryptoKeyVersions": page, "totalSize": fitting.len() });
-    if let Some(answer) = answer.as_object_mut().filter(|_| fitting.len() > from + size) {
-        answer.insert("nextPageToken".to_owned(), json!((from + size).to_string()));
+    let next = from.saturating_add(size);
+    if let Some(answer) = answer.as_object_mut().filter(|_| fitting.len() > next) {
+        answer.insert("nextPageToken".to_owned(), json!(next.to_string()));
     }
     Ok(answer)
 }

@@ -145,9 +145,23 @@ impl TransitKey {
         self.versions = self.versions.split_off(&floor);
     }
 
-    /// Deletes one version for good, as a restored backup without it would.
-    pub(super) fn forget(&mut self, version: u32) {
-        self.versions.remove(&version);
+    /// What a test does to a version behind the clients' backs. Transit knows no disabled versions: the nearest thing is
+    /// the lowest version that decrypts.
+    pub(super) fn change_version(&mut self, version: u32, change: &str) -> Result<(), &'static str> {
+        if !self.versions.contains_key(&version) {
+            return Err("no such version");
+        }
+        match change {
+            "disable" if version >= self.latest => {
+                return Err("Transit cannot disable the latest version; rotate first");
+            }
+            "disable" => self.min_decryption = self.min_decryption.max(version.saturating_add(1)),
+            "enable" => self.min_decryption = self.min_decryption.min(version),
+            // As after restoring a backup that lacks it.
+            "destroy" => drop(self.versions.remove(&version)),
+            _ => return Err("change is disable, enable or destroy"),
+        }
+        Ok(())
     }
 
     fn version(&self, number: u32) -> Result<&Version, Refusal> {

@@ -181,20 +181,10 @@ impl Backend for Vault {
 
     fn change_version(&self, key: &str, version: &str, change: &str) -> Result<(), String> {
         let state = &mut *self.state();
-        let version = version.parse().map_err(|_| "versions of Transit keys are numbers".to_owned())?;
-        let mut found = false;
-        for keys in state.keys.values_mut() {
-            if let Some(key) = keys.get_mut(key) {
-                found = true;
-                match change {
-                    "disable" => key.min_decryption = key.min_decryption.max(version + 1).min(key.latest),
-                    "enable" => key.min_decryption = key.min_decryption.min(version).max(key.min_available.max(1)),
-                    "destroy" => key.forget(version),
-                    _ => return Err("change is disable, enable or destroy".to_owned()),
-                }
-            }
-        }
-        if found { Ok(()) } else { Err("no such key".to_owned()) }
+        let version = version.parse().map_err(|_| "versions of Transit keys are numbers")?;
+        let (namespace, key) = key.rsplit_once('/').unwrap_or(("", key));
+        let key = state.keys.get_mut(namespace).and_then(|keys| keys.get_mut(key)).ok_or("no such key")?;
+        key.change_version(version, change).map_err(str::to_owned)
     }
 
     fn switch(&self, name: &str, on: bool) -> Result<(), String> {

@@ -160,7 +160,7 @@ impl Tokens {
             issued: now,
             ttl: grant.ttl,
             max_ttl: grant.max_ttl,
-            expires: (grant.ttl > 0).then(|| now + grant.ttl),
+            expires: (grant.ttl > 0).then(|| now.saturating_add(grant.ttl)),
             renewable: grant.renewable,
             num_uses: grant.num_uses,
         };
@@ -194,8 +194,8 @@ impl Tokens {
     pub(super) fn renew(&mut self, id: &str, increment: i64, env: &Env) -> Option<(Token, bool)> {
         let now = env.unix_seconds();
         let token = self.by_id.get_mut(id).filter(|token| token.renewable)?;
-        let wanted = now + if increment > 0 { increment } else { token.ttl };
-        let last = if token.max_ttl > 0 { token.issued + token.max_ttl } else { i64::MAX };
+        let wanted = now.saturating_add(if increment > 0 { increment } else { token.ttl });
+        let last = if token.max_ttl > 0 { token.issued.saturating_add(token.max_ttl) } else { i64::MAX };
         token.expires = Some(wanted.min(last));
         Some((token.clone(), wanted > last))
     }

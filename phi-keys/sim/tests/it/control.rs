@@ -70,6 +70,28 @@ async fn garbage_and_truncated_answers_are_not_json() {
 }
 
 #[tokio::test]
+async fn absurd_numbers_break_nothing() {
+    let vault = start(Service::Vault).await;
+    let client = Client::new(&vault).with("x-vault-token", vault.fact("root_token").unwrap());
+    let forever = json!({ "ttl": i64::MAX, "explicit_max_ttl": i64::MAX, "num_uses": -1, "policies": ["phi-keys"] });
+    let auth = client.post("/v1/auth/token/create", forever).await.json()["auth"].clone();
+    let holder = Client::new(&vault).with("x-vault-token", auth["client_token"].as_str().unwrap());
+    let renewed = holder.post("/v1/auth/token/renew-self", json!({ "increment": i64::MAX })).await;
+    assert_eq!(renewed.status, 200);
+    assert_eq!(holder.get("/v1/auth/token/lookup-self").await.status, 200);
+    let plaintext = json!({ "plaintext": "", "key_version": i64::MIN });
+    assert_eq!(client.post("/v1/transit/encrypt/phi-aead", plaintext).await.status, 400);
+    assert!(vault.control().change_version("phi-aead", "4294967295", "disable").is_err());
+    let gcp = start(Service::Gcp).await;
+    let page = format!("/v1/{}/cryptoKeyVersions?pageToken={1}&pageSize={1}", gcp.fact("key").unwrap(), u64::MAX);
+    assert_eq!(Client::new(&gcp).get(&page).await.status, 200);
+    let azure = start(Service::Azure).await;
+    let bearer = format!("Bearer {}", azure.fact("token").unwrap());
+    let page = format!("/keys/phi-kek/versions?api-version=7.6&maxresults={0}&$skiptoken={0}", u64::MAX);
+    assert_eq!(Client::new(&azure).with("authorization", &bearer).get(&page).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_control_api_does_over_http_what_the_handle_does() {
     let vault = start(Service::Vault).await;
     let client = Client::new(&vault).with("x-vault-token", vault.fact("root_token").unwrap());

@@ -170,6 +170,10 @@ async fn versions_can_be_taken_from_a_key_behind_its_back() {
     let old = encrypt(&client, "phi-aead", json!({ "plaintext": b64(b"k") })).await.json();
     let old = json!({ "ciphertext": old["data"]["ciphertext"] });
     client.post("/v1/transit/keys/phi-aead/rotate", json!({})).await;
+    assert!(vault.control().change_version("phi-aead", "2", "disable").unwrap_err().contains("rotate first"));
+    assert!(vault.control().change_version("phi-aead", "7", "destroy").is_err());
+    assert!(vault.control().change_version("clinic/phi-aead", "1", "enable").is_ok());
+    assert!(vault.control().change_version("nowhere/phi-aead", "1", "enable").is_err());
     vault.control().change_version("phi-aead", "1", "disable").unwrap();
     refusal(&decrypt(&client, "phi-aead", old.clone()).await, 400, "too old");
     vault.control().change_version("phi-aead", "1", "enable").unwrap();

@@ -1,8 +1,10 @@
 //! Vault's tokens, logins, namespaces and health.
 
 use core::time::Duration;
+use std::sync::Arc;
 
-use kms_sim::Service;
+use kms_sim::{Service, Simulator};
+use phi_types::ManualClock;
 use serde_json::json;
 
 use crate::client::{Client, b64, start};
@@ -46,7 +48,9 @@ async fn policies_bound_what_a_token_may_do() {
 
 #[tokio::test]
 async fn a_login_token_lives_its_time_and_is_renewed_up_to_its_maximum() {
-    let vault = start(Service::Vault).await;
+    // A clock that stands still, or seconds that pass meanwhile would count.
+    let clock = Arc::new(ManualClock::at_unix_seconds(1_800_000_000));
+    let vault = Simulator::start_at(Service::Vault, 0, clock).await.unwrap();
     let login = json!({ "role_id": vault.fact("role_id"), "secret_id": vault.fact("secret_id") });
     let auth = Client::new(&vault).post("/v1/auth/approle/login", login).await.json()["auth"].clone();
     assert_eq!((auth["lease_duration"].as_i64(), auth["renewable"].as_bool()), (Some(600), Some(true)));
