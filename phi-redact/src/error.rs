@@ -1,13 +1,16 @@
 //! An error with its whole chain of sources, safe to print.
 
-use core::{error::Error, fmt};
+use core::{
+    error::Error,
+    fmt::{self, Write as _},
+};
 
 use crate::scan::redact_str;
 
 /// Longest chain that is followed; a longer one is a cycle.
 const LONGEST_CHAIN: usize = 32;
 
-/// Prints an error and its sources as `outer: middle: inner`, each through [`redact_str`].
+/// Prints an error and its sources as `outer: middle: inner`, together through [`redact_str`].
 ///
 /// Database errors quote the row that they refuse; parse errors quote their input. Use it where an error leaves the
 /// process in another way than through a redacted log: a terminal, a response, a ticket.
@@ -24,14 +27,16 @@ pub struct Redacted<'a, E: ?Sized>(pub &'a E);
 
 impl<E: Error + ?Sized> fmt::Display for Redacted<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact_str(&self.0.to_string()))?;
+        // Searched as one text: `unknown MRN` may be one error and the number its source.
+        let mut text = String::new();
+        write!(text, "{}", self.0)?;
         let mut source = self.0.source();
         for _ in 0..LONGEST_CHAIN {
             let Some(error) = source else { break };
-            write!(f, ": {}", redact_str(&error.to_string()))?;
+            write!(text, ": {error}")?;
             source = error.source();
         }
-        Ok(())
+        f.write_str(&redact_str(&text))
     }
 }
 
@@ -61,6 +66,8 @@ mod tests {
 
     #[test]
     fn every_source_is_scrubbed() {
+        let split = Layered("unknown MRN", Some(Box::new(Layered("4711", None))));
+        assert_eq!(format!("{}", Redacted(&split)), "unknown MRN: [MRN]", "a label may stand in the error above");
         let inner = Layered("ssn 078-05-1120", None);
         let error = Layered("mrn=4711", Some(Box::new(Layered("store failed", Some(Box::new(inner))))));
         assert_eq!(format!("{}", Redacted(&error)), "mrn=[MRN]: store failed: ssn [SSN]");

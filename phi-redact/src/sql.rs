@@ -5,6 +5,7 @@ use std::borrow::Cow;
 /// Replaces every literal and comment of an SQL text by `?`: strings, dollar-quoted and escaped strings, numbers.
 /// Names, keywords and placeholders such as `$1` stay, and a text without literals is borrowed unchanged.
 ///
+/// What stands between double quotes is a name, as in standard SQL, and stays; MySQL and SQLite may read it as a string.
 /// Where dialects disagree about the end of a string (`'it\'`), or a string has none, the rest of the text goes.
 ///
 /// ```
