@@ -22,8 +22,7 @@ pub(super) fn v4(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding>
         return None;
     }
     let before = text.before(word.start);
-    let product = before == b'/' && text.before(word.start - 1).is_ascii_alphanumeric();
-    if before == b'.' || product || labels.has(Labels::VERSION) {
+    if before == b'.' || labels.has(Labels::VERSION) {
         return None;
     }
     let length = text.run(word.start, |b| b.is_ascii_digit() || b == b'.');
@@ -31,7 +30,10 @@ pub(super) fn v4(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding>
     let end = word.start + length - dots;
     let address: Ipv4Addr = parse(text, word.start, end)?;
     let whole = !text.at(end).is_ascii_alphanumeric() && text.at(end) != b'_';
-    let someone = !address.is_loopback() && !address.is_unspecified();
+    // `Chrome/120.0.0.0`; an address in a path names a host, and hosts hardly ever end in zero.
+    let product =
+        before == b'/' && text.before(word.start - 1).is_ascii_alphanumeric() && address.octets().ends_with(&[0]);
+    let someone = !address.is_loopback() && !address.is_unspecified() && !product;
     (whole && someone).then(|| Finding::new(word.start, end, Class::Ip))
 }
 
@@ -93,6 +95,9 @@ mod tests {
                 ("::ffff:203.0.113.9", "::ffff:203.0.113.9"),
                 ("ip=\"fd12:3456::1\"", "fd12:3456::1"),
                 ("2a02:8109:b6c0::5,", "2a02:8109:b6c0::5"),
+                ("server 203.0.113.9 refused", "203.0.113.9"),
+                ("receiver=203.0.113.9", "203.0.113.9"),
+                ("GET /block/203.0.113.9", "203.0.113.9"),
             ],
         );
         assert_clean(&[

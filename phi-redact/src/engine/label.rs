@@ -123,8 +123,26 @@ const fn fillers_ending_with(last: u8) -> &'static [&'static [u8]] {
     }
 }
 
+/// What says that a version follows. It keeps a date or an address in the log, so the whole word has to be one of these:
+/// `server`, `fever` and `cardioversion` end like one.
+const VERSIONS: [&[u8]; 10] = [
+    b"ver",
+    b"version",
+    b"apiversion",
+    b"appversion",
+    b"clientversion",
+    b"dbversion",
+    b"protocolversion",
+    b"schemaversion",
+    b"serverversion",
+    b"tlsversion",
+];
+
 /// The meaning of the lower-case letters in front of a value.
 fn meaning(mut letters: &[u8]) -> Labels {
+    if VERSIONS.contains(&letters) {
+        return Labels::VERSION;
+    }
     for _ in 0..3 {
         let Some(&last) = letters.last() else { break };
         for (label, means) in ending_with(last) {
@@ -172,7 +190,6 @@ const fn ending_with(last: u8) -> &'static [Entry] {
             (b"mrn", Labels::MRN),
             (b"born", Labels::DATE),
             (b"bornon", Labels::DATE),
-            (b"version", Labels::VERSION),
         ],
         b'o' => &[(b"patientno", Labels::MRN), (b"chartno", Labels::MRN)],
         b'r' => &[
@@ -181,7 +198,6 @@ const fn ending_with(last: u8) -> &'static [Entry] {
             (b"chartnumber", Labels::MRN),
             (b"hospitalnumber", Labels::MRN),
             (b"pager", Labels::PHONE),
-            (b"ver", Labels::VERSION),
         ],
         b's' => &[(b"sms", Labels::PHONE), (b"mrns", Labels::MRN), (b"ssns", Labels::SSN), (b"phones", Labels::PHONE)],
         b't' => &[
