@@ -12,10 +12,12 @@ use crate::{
     },
 };
 
-/// `YYYY-MM-DD` and `YYYY/MM/DD`; the time behind it stays.
+/// `YYYY-MM-DD` and `YYYY/MM/DD`, also with dots or single digits after a label; the time behind it stays.
 pub(super) fn iso(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
     let (separator, length) = text.separator(word.end);
-    if !matches!(separator, b'-' | b'/') || labels.has(Labels::VERSION) {
+    let labelled = labels.has(Labels::DATE);
+    let separates = matches!(separator, b'-' | b'/') || (separator == b'.' && labelled);
+    if !separates || labels.has(Labels::VERSION) {
         return None;
     }
     let month_at = word.end + length;
@@ -23,7 +25,7 @@ pub(super) fn iso(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding
     let (second, length) = text.separator(month_at + month_digits);
     let day_at = month_at + month_digits + length;
     let day_digits = text.digits(day_at);
-    let two = |digits| digits == 2 || (digits == 1 && separator == b'/');
+    let two = |digits| digits == 2 || (digits == 1 && (separator == b'/' || labelled));
     if second != separator || !two(month_digits) || !two(day_digits) {
         return None;
     }
@@ -62,7 +64,8 @@ fn numeric(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
         // Two digits of a year are as often a fraction, a path or a count.
         2 if separator == b'/' || labels.has(Labels::DATE) => {
             let alone = !matches!(text.before(word.start), b'/' | b'-' | b'.') && text.at(year_at + 2) != separator;
-            alone && is_day(2000 + text.number(year_at, 2), first, second)
+            let year = 2000 + text.number(year_at, 2);
+            alone && (is_day(year, first, second) || (labels.has(Labels::DATE) && is_day(year, second, first)))
         }
         _ => false,
     };
@@ -86,7 +89,7 @@ fn day_month_year(text: &Text<'_>, start: usize, day_end: usize) -> Option<Findi
         (2, b'-') => 2000 + text.number(year_at, 2),
         _ => return None,
     };
-    let access_log = text.at(day_end) == b'/' && text.at(end) == b':';
+    let access_log = text.before(start) == b'[' && text.at(day_end) == b'/' && text.at(end) == b':';
     (is_day(year, month, day) && ends(text, end) && !access_log).then(|| Finding::new(start, end, Class::Date))
 }
 
@@ -152,12 +155,16 @@ pub(super) fn with_letters(text: &Text<'_>, word: Word) -> Option<Finding> {
     }
 }
 
-/// `YYYYMMDD`, alone or with a time, after a label, between the delimiters of an HL7 v2 segment, or as an SQL literal.
+/// `YYYYMMDD`, alone or with a time, after a label (then the year may stand at the end too), between the delimiters of an HL7 v2 segment, or as an SQL literal.
 pub(super) fn compact(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
     let delimited = matches!(text.before(word.start), b'|' | b'^' | b'~')
         && matches!(text.at(word.end), b'|' | b'^' | b'~' | b'+' | b'-' | b'.' | b'\r' | b'\n' | b'\\' | b'"' | 0);
     let literal = text.before(word.start) == b'\'' && text.at(word.end) == b'\'';
-    ((delimited || literal || labels.has(Labels::DATE)) && day_of(text, word.start))
+    let labelled = labels.has(Labels::DATE);
+    let (first, second) = (text.number(word.start, 2), text.number(word.start + 2, 2));
+    let year = text.number(word.start + 4, 4);
+    let year_last = labelled && word.len() == 8 && (is_day(year, first, second) || is_day(year, second, first));
+    ((delimited || literal || labelled) && day_of(text, word.start) || year_last)
         .then(|| Finding::new(word.start, word.end, Class::Date))
 }
 
@@ -224,6 +231,15 @@ mod tests {
                 ("dob: 19430902", "19430902"),
                 ("birthDate=19430902", "19430902"),
                 ("20251118T103000", "20251118"),
+                ("fever 2024-05-12", "2024-05-12"),
+                ("caregiver: 1980-05-12", "1980-05-12"),
+                ("cardioversion 2024-05-12", "2024-05-12"),
+                ("dob: 18/Nov/1980: allergic", "18/Nov/1980"),
+                ("dob=05121980", "05121980"),
+                ("dob=1980.05.12", "1980.05.12"),
+                ("dob=1980-5-2", "1980-5-2"),
+                ("dob 26/04/38", "26/04/38"),
+                ("1980\u{2011}05\u{2011}12", "1980\u{2011}05\u{2011}12"),
             ],
         );
         assert_clean(&[
@@ -237,6 +253,11 @@ mod tests {
             "/1/2/26/",
             "v1.12.42",
             "1.2.2024",
+            "2024.05.12",
+            "2024-5-2",
+            "26/04/38",
+            "seq 05121980",
+            "schema_version=2023-11-01",
             "api-version=2023-11-01",
             "f4998d7c-4093-4de2-a268-aa8726076791",
             "[18/Nov/2025:10:00:00 +0000]",

@@ -57,13 +57,8 @@ const fn issued(area: u32, group: u32, serial: u32) -> bool {
     area != 0 && area != 666 && group != 0 && serial != 0
 }
 
-/// The position behind one separator, with every dash read as `-`.
+/// The position behind one separator.
 fn after_separator(text: &Text<'_>, at: usize) -> Option<(usize, u8)> {
-    // U+2010 to U+2014 and U+2212: a word processor turned the hyphen into a dash.
-    let typographic = matches!(text.slice(at, at + 3), [0xe2, 0x80, 0x90..=0x94] | [0xe2, 0x88, 0x92]);
-    if typographic {
-        return Some((at + 3, b'-'));
-    }
     match text.separator(at) {
         (b @ (b'-' | b' ' | b'.'), length) => Some((at + length, b)),
         _ => None,

@@ -77,8 +77,12 @@ impl<'a> Text<'a> {
         Some(hex(self.at(i + 1))? << 4 | hex(self.at(i + 2))?)
     }
 
-    /// The separator at `i`, in clear or percent-encoded, and its length.
+    /// The separator at `i`, in clear or percent-encoded, and its length. Every dash reads as `-`.
     pub(crate) fn separator(&self, i: usize) -> (u8, usize) {
+        // U+2010 to U+2014 and U+2212: a word processor turned the hyphen into a dash.
+        if matches!(self.slice(i, i + 3), [0xe2, 0x80, 0x90..=0x94] | [0xe2, 0x88, 0x92]) {
+            return (b'-', 3);
+        }
         self.percent(i).map_or_else(|| (self.at(i), 1), |b| (b, 3))
     }
 }
