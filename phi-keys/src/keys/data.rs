@@ -122,7 +122,7 @@ impl Keys {
         self.0.data.cache.admit(scope)?;
         let lease = self.0.data.gate.begin();
         let rows = self.0.store.slot(slot).await?;
-        rows.iter().try_for_each(|row| self.authentic(row))?;
+        self.authentic_in(slot, &rows)?;
         Self::refuse_shredded(&rows)?;
         Ok((lease, rows))
     }

@@ -81,7 +81,7 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             let lease = domains.gate.begin();
             let rows = store.slot(&slot).await?;
-            rows.iter().try_for_each(|row| self.authentic(row))?;
+            self.authentic_in(&slot, &rows)?;
             let rows = rows.into_iter().filter(|row| row.kind == RowKind::Domain).collect::<Vec<_>>();
             let active = rows.iter().rev().find(|row| row.state == KeyState::Active).map(|row| row.version);
             let Some(active) = active else {

@@ -29,7 +29,7 @@ use crate::id::{Fingerprint, KeyId};
 use crate::kms::Kms;
 use crate::scope::{KeyUse, Scope};
 use crate::signer::Ed25519Signer;
-use crate::store::{KeyRow, KeyStore, RowKind};
+use crate::store::{KeyRow, KeyStore, RowKind, Slot};
 
 /// The keys of one tenant in one key store. Cheap to clone; clones share one cache.
 ///
@@ -148,6 +148,15 @@ impl Keys {
     /// Refuses a row without the root key's MAC.
     fn authentic(&self, row: &KeyRow) -> Result<(), Error> {
         if row.is_authentic(&self.0.root.mac_key) { Ok(()) } else { Err(Error::RowRejected(row.kind)) }
+    }
+
+    /// Refuses rows that are not authentic, and rows of another slot than the one that was asked for: who can change the
+    /// store's tables can also change how they are searched.
+    fn authentic_in(&self, slot: &Slot, rows: &[KeyRow]) -> Result<(), Error> {
+        rows.iter().try_for_each(|row| {
+            self.authentic(row)?;
+            if row.slot == *slot { Ok(()) } else { Err(Error::RowRejected(row.kind)) }
+        })
     }
 
     /// The first tombstone among rows that were found authentic.

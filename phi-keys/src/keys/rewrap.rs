@@ -6,7 +6,7 @@ use super::report::Rewrapped;
 use super::{ATTEMPTS, Keys, envelope};
 use crate::error::Error;
 use crate::kms::Kms;
-use crate::store::{Change, Committed, KeyRow, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, Slot};
 
 impl Keys {
     /// Wraps every domain key of this tenant, and the store root key, under the newest version of every KEK of this key
@@ -53,8 +53,7 @@ impl Keys {
             }
             // Somebody else swapped it first; theirs may be as good.
             let stored = self.0.store.slot(&row.slot).await?;
-            let same = |other: &KeyRow| other.kind == RowKind::Domain && other.version == row.version;
-            row = stored.into_iter().find(same).ok_or(Error::UnknownKey)?;
+            row = stored.into_iter().find(|other| other.same_place(&row)).ok_or(Error::UnknownKey)?;
         }
         Err(Error::Contended)
     }

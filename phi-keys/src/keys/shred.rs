@@ -128,7 +128,7 @@ impl Keys {
             rows.iter().filter(|row| row.kind == RowKind::Data).filter_map(|row| row.full_id).collect::<Vec<_>>();
         let earlier = rows.iter().find(|row| row.kind == RowKind::Tombstone);
         if let Some(earlier) = earlier {
-            self.authentic(earlier)?;
+            self.authentic_in(slot, core::slice::from_ref(earlier))?;
             keys.extend(earlier.wrapped.as_chunks().0.iter().map(|id| FullId::from_bytes(*id)));
         }
         keys.sort_unstable();

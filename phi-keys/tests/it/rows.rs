@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys,
-    MemoryKeyStore, RowKind, Scope, Slot, SqliteKeyStore, StoreError,
+    MemoryKeyStore, RowKind, Scope, Slot, SqliteKeyStore, StoreError, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 use sqlx::{Row, SqlitePool};
@@ -264,6 +264,67 @@ async fn a_domain_key_row_that_is_removed_is_missed() {
         let store = copy(&site, &[row]).await;
         let opened = Keys::builder(store).kek(Arc::clone(&site.kms)).tenant("clinic").build().await;
         assert!(matches!(opened, Err(Error::Incomplete)), "{row:?}: {opened:?}");
+    }
+}
+
+/// A store that answers for one place with the rows of another, as a table behind a view can be made to.
+#[derive(Debug)]
+struct Swapped {
+    rows: Arc<MemoryKeyStore>,
+    asked: Slot,
+    given: Slot,
+}
+
+impl KeyStore for Swapped {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.rows.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        self.rows.commit(change)
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.rows.slot(if *slot == self.asked { &self.given } else { slot })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.rows.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.rows.domain_rows()
+    }
+
+    fn purge(&self) -> StoreFuture<'_, bool> {
+        self.rows.purge()
+    }
+}
+
+#[tokio::test]
+async fn an_authentic_row_of_another_place_is_refused() {
+    let site = Site::new();
+    let keys = site.keys().await;
+    let mut slots = Vec::new();
+    for name in ["a", "b"] {
+        let kid = keys.data_key(&patient(name)).await.unwrap().kid();
+        slots.push(site.store.by_kid(kid).await.unwrap().unwrap().slot);
+    }
+    keys.domain_key(KeyUse::Index).await.unwrap();
+    keys.domain_key(KeyUse::Session).await.unwrap();
+    let domain = |tenant: &str, key_use| Slot::new(tenant, key_use, None);
+    for (asked, given) in [
+        (slots[0].clone(), slots[1].clone()),
+        (domain("clinic", KeyUse::Session), domain("clinic", KeyUse::Index)),
+        (domain("clinic", KeyUse::Session), Slot::root()),
+    ] {
+        let store = Swapped { rows: Arc::clone(&site.store), asked: asked.clone(), given: given.clone() };
+        let keys = Keys::builder(store).kek(Arc::clone(&site.kms)).tenant("clinic").build().await.unwrap();
+        let result = match asked.scope {
+            Some(_) => keys.data_key(&patient("a")).await.map(drop),
+            None => keys.session_key().await.map(drop),
+        };
+        assert!(matches!(result, Err(Error::RowRejected(_))), "{given:?} at {asked:?}: {result:?}");
     }
 }
 
