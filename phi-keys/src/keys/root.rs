@@ -144,15 +144,14 @@ pub(super) async fn open(
             }
             continue;
         };
-        let key = envelope::unwrap_domain(keks, row).await?;
+        let key = match pinned {
+            Some(_) => envelope::unwrap_domain(keks, row).await?,
+            None => unwrap_unpinned(keks, row).await?,
+        };
         let root = Root::new(&key);
         // The pin decides before anything that the root key authenticates is believed.
-        match pinned {
-            Some(pinned) if !pinned.matches(&root.fingerprint) => return Err(Error::RootMismatch),
-            // A keyring that has never pinned a store pins the first one whose root key it opens itself: the process that
-            // made the store may have died before it could.
-            None if !keks.iter().any(|kek| kek.root_pin().is_some()) => return Err(Error::RootNotPinned),
-            _ => {}
+        if pinned.is_some_and(|pinned| !pinned.matches(&root.fingerprint)) {
+            return Err(Error::RootMismatch);
         }
         if !row.is_authentic(&root.mac_key) || !row.state.opens() {
             return Err(Error::RowRejected(RowKind::Domain));
@@ -162,6 +161,17 @@ pub(super) async fn open(
         return Ok((root, census.generation.number));
     }
     Err(Error::Contended)
+}
+
+/// Unwraps a root key that is pinned nowhere. A keyring that has never pinned a store pins the first one whose root key it
+/// opens itself: the process that made the store may have died before it could. A KEK that pins nothing does not count,
+/// because wrapping under it may take no more than a public key.
+async fn unwrap_unpinned(keks: &[Arc<dyn Kms>], row: &KeyRow) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let pinning = keks.iter().filter(|kek| kek.root_pin().is_some()).cloned().collect::<Vec<_>>();
+    match envelope::unwrap_domain(&pinning, row).await {
+        Err(Error::NoKek) => Err(Error::RootNotPinned),
+        unwrapped => unwrapped,
+    }
 }
 
 /// The pinned fingerprint, in which every place that pins one agrees.

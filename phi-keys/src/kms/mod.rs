@@ -66,7 +66,9 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// [`KmsError`] when there is no answer.
     fn status(&self) -> KmsFuture<'_, KekStatus>;
 
-    /// The place outside the key store where this KMS keeps the fingerprint of a store's root key, if it has one.
+    /// The place outside the key store where this KMS keeps the fingerprint of a store's root key, if it has one. Only for
+    /// a KMS under which nobody can wrap who cannot unwrap: an empty place is filled with the first root key that this KMS
+    /// unwraps.
     fn root_pin(&self) -> Option<&dyn RootPin> {
         None
     }

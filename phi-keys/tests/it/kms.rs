@@ -68,6 +68,21 @@ async fn any_of_several_keks_unwraps() {
 }
 
 #[tokio::test]
+async fn a_keyring_pins_no_root_key_that_only_another_kek_opens() {
+    let (cloud, local) = (Watched::new(), Watched::new());
+    let store = Arc::new(MemoryKeyStore::new());
+    // What whoever writes the database can make when wrapping takes a public key only.
+    let made = Keys::builder(Arc::clone(&store)).kek(Named("cloud", cloud.clone())).build().await.unwrap();
+    let both = || Keys::builder(Arc::clone(&store)).kek(Named("cloud", cloud.clone())).kek(Arc::clone(&local));
+    let opened = both().build().await;
+    assert!(matches!(opened, Err(Error::RootNotPinned)), "{opened:?}");
+    assert_eq!(local.root_pin().unwrap().pinned().unwrap(), None);
+
+    both().fingerprint(made.fingerprint()).build().await.unwrap();
+    assert_eq!(local.root_pin().unwrap().pinned().unwrap(), Some(made.fingerprint()));
+}
+
+#[tokio::test]
 async fn a_failure_is_not_remembered() {
     let site = Site::new();
     site.keys().await.data_key(&patient("a")).await.unwrap();
