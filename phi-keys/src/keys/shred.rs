@@ -91,7 +91,8 @@ impl Keys {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] when the store fails, or the connection is to another database.
+    /// [`Error::Config`] when the connection is in no transaction; other [`Error`]s when the store fails, or the connection
+    /// is to another database.
     #[cfg(feature = "sqlite")]
     pub async fn shred_in(
         &self,
@@ -102,6 +103,9 @@ impl Keys {
 
         use crate::store::{StoreError, sql};
 
+        if !connection.is_in_transaction() {
+            return Err(Error::Config("shred within a transaction: what else is cleared belongs into it as well"));
+        }
         let scope = Scope::subject(subject);
         let slot = self.data_slot(&scope)?;
         let block = Block::new(self, scope);

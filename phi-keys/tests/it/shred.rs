@@ -168,6 +168,19 @@ async fn a_shred_within_a_transaction_is_the_transaction_s() {
 }
 
 #[tokio::test]
+async fn a_connection_without_a_transaction_is_refused() {
+    let database = Database::new().await;
+    let kms = Arc::new(EphemeralKeyring::generate().unwrap());
+    let keys = keys(&database.pool, &kms).await;
+    let handle = keys.data_key(&patient("a")).await.unwrap();
+    // What the caller does next would not be undone together with the shred.
+    let mut connection = database.pool.acquire().await.unwrap();
+    let refused = keys.shred_in(&mut connection, &subject("a")).await;
+    assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
+    assert!(handle.is_live() && wrapped(&database.pool).await.len() == 1);
+}
+
+#[tokio::test]
 async fn a_transaction_on_another_database_is_refused() {
     let (database, other) = (Database::new().await, Database::new().await);
     let kms = Arc::new(EphemeralKeyring::generate().unwrap());
