@@ -103,6 +103,9 @@ impl Cache {
             inner.by_kid.insert(kid, at);
             if is_active {
                 inner.active.insert(scope.clone(), at);
+            } else if inner.active.get(scope) == Some(&at) {
+                // It was active when it was read before, and must not go on sealing with a new lease.
+                inner.active.remove(scope);
             }
         }
         Ok(Kept::Yes(Handle { cell, generation }))
@@ -185,5 +188,30 @@ impl Inner {
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cache({} of {} keys)", self.len(), self.capacity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use phi_types::SystemClock;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::derive;
+
+    #[test]
+    fn a_key_that_is_no_longer_active_seals_no_more_once_it_was_read_again() {
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let cache = Cache::new(Arc::clone(&gate), NonZeroUsize::MIN);
+        let (scope, key) = (Scope::group("g"), [7; 32]);
+        let read = || Cell::new(Zeroizing::new(key), derive::full_id(&key), &gate, gate.begin());
+        cache.insert(&scope, read(), true, gate.generation()).unwrap();
+        assert!(cache.active(&scope).is_some());
+        // Another process made a newer key; this one is read to open what it sealed.
+        cache.insert(&scope, read(), false, gate.generation()).unwrap();
+        assert!(cache.active(&scope).is_none());
+        assert!(cache.by_kid(derive::full_id(&key).kid(), &scope).unwrap().is_some());
     }
 }
