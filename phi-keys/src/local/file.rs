@@ -144,6 +144,11 @@ fn number(bytes: &mut &[u8]) -> Result<u32, KeyringError> {
 }
 
 impl Content {
+    /// The version that wraps.
+    pub(super) fn newest(&self) -> u32 {
+        self.keks.last().map_or(0, |kek| kek.version)
+    }
+
     fn encode(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         // Room for everything at once, so that no unwiped copy is left by a growing vector.
         let room = CONTENT_DOMAIN.len() + self.kek_id.len() + 64 + self.keks.len().saturating_mul(41);

@@ -88,18 +88,16 @@ impl LocalKeyring {
     /// [`KeyringError`] when the file cannot be read or replaced; the keyring is then as it was.
     pub fn rotate(&self) -> Result<u32, KeyringError> {
         self.update(|content| {
-            let newest = content.keks.last().map_or(0, |kek| kek.version);
-            let version = newest.checked_add(1).ok_or(KeyringError::Full)?;
+            let version = content.newest().checked_add(1).ok_or(KeyringError::Full)?;
             content.keks.push(Kek::generate(version)?);
-            Ok(())
-        })?;
-        Ok(self.version())
+            Ok(version)
+        })
     }
 
     /// The version of the KEK that wraps now.
     #[must_use]
     pub fn version(&self) -> u32 {
-        self.state().keks.last().map_or(0, |kek| kek.version)
+        self.state().newest()
     }
 
     /// The name of the KEK, the same for ever.
@@ -115,13 +113,13 @@ impl LocalKeyring {
     }
 
     /// Changes what is in the file now, which another process may have changed since it was opened.
-    fn update(&self, change: impl FnOnce(&mut Content) -> Result<(), KeyringError>) -> Result<(), KeyringError> {
+    fn update<T>(&self, change: impl FnOnce(&mut Content) -> Result<T, KeyringError>) -> Result<T, KeyringError> {
         let locked = disk::lock(&self.0.path)?;
         let mut content = self.unseal(&locked.content)?;
-        change(&mut content)?;
+        let changed = change(&mut content)?;
         locked.replace(&self.0.lock.seal(&content)?)?;
         self.set(content);
-        Ok(())
+        Ok(changed)
     }
 
     /// Reads what other processes changed.
@@ -136,8 +134,13 @@ impl LocalKeyring {
         if content.kek_id == self.0.kek_id { Ok(content) } else { Err(KeyringError::Damaged) }
     }
 
+    /// Takes what was read, unless another thread has read something newer meanwhile: versions are only added, and a pin
+    /// stays.
     fn set(&self, content: Content) {
-        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = content;
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        if (content.newest(), content.pin.is_some()) >= (state.newest(), state.pin.is_some()) {
+            *state = content;
+        }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, Content> {
@@ -195,6 +198,10 @@ impl Kms for LocalKeyring {
 
 impl RootPin for LocalKeyring {
     fn pinned(&self) -> Result<Option<Fingerprint>, KmsError> {
+        if self.state().pin.is_none() {
+            // Another process may have pinned a store since this one read the file.
+            self.reload().map_err(KmsError::failed)?;
+        }
         Ok(self.state().pin)
     }
 
@@ -213,5 +220,27 @@ impl RootPin for LocalKeyring {
 impl fmt::Debug for LocalKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalKeyring({} version {})", self.0.kek_id, self.version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_rotation_does_not_undo_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key_path) = (folder.path().join("keyring"), folder.path().join("key"));
+        let keyring = LocalKeyring::create(&path, Unlock::create_key_file(key_path).unwrap()).unwrap();
+        let read = || keyring.unseal(&disk::read(&path).unwrap()).unwrap();
+        // Another thread reads the file, is held up, and goes on after the rotation and after the pin.
+        let (unrotated, fingerprint) = (read(), Fingerprint::from_bytes([7; 32]));
+        assert_eq!(keyring.rotate().unwrap(), 2);
+        let unpinned = read();
+        keyring.pin(fingerprint).unwrap();
+        for late in [unrotated, unpinned] {
+            keyring.set(late);
+            assert_eq!((keyring.version(), keyring.state().pin), (2, Some(fingerprint)));
+        }
     }
 }

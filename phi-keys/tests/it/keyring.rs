@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
 
-use phi_keys::{Error, KeyringError, Keys, Kms, LocalKeyring, MemoryKeyStore, Unlock};
+use phi_keys::{Error, KeyStore, KeyringError, Keys, Kms, LocalKeyring, MemoryKeyStore, Unlock};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -269,6 +269,17 @@ async fn a_keyring_serves_one_key_store() {
     let other = Keys::builder(MemoryKeyStore::new()).kek(desk.open().unwrap()).build().await;
     assert!(matches!(other, Err(Error::RootMissing)));
     assert!(Keys::builder(store).kek(desk.open().unwrap()).build().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_keyring_that_was_opened_before_the_pin_makes_no_second_root_key() {
+    let desk = Desk::new();
+    let (early, late) = (desk.keyring(), desk.open().unwrap());
+    Keys::builder(MemoryKeyStore::new()).kek(early).build().await.unwrap();
+    let empty = Arc::new(MemoryKeyStore::new());
+    let other = Keys::builder(Arc::clone(&empty)).kek(late).build().await;
+    assert!(matches!(other, Err(Error::RootMissing)), "{other:?}");
+    assert!(empty.domain_rows().await.unwrap().is_empty());
 }
 
 #[test]
