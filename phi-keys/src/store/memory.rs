@@ -89,13 +89,15 @@ impl Tables {
         }
         for (at, new) in change.insert.iter().enumerate() {
             let rows = self.rows(&new.slot);
-            if new.kind == RowKind::Data && rows.iter().any(|row| row.kind == RowKind::Tombstone) {
+            let earlier = || change.insert.iter().take(at);
+            let shreds = |row: &KeyRow| row.kind == RowKind::Tombstone && row.slot == new.slot;
+            if new.kind == RowKind::Data && rows.iter().chain(earlier()).any(shreds) {
                 return Committed::Shredded;
             }
             let kid = kid_of(new);
             let taken = |row: &KeyRow| row.same_place(new) || kid.is_some() && kid_of(row) == kid;
             let known = kid.is_some_and(|kid| self.kids.contains_key(&kid));
-            if known || rows.iter().chain(change.insert.iter().take(at)).any(taken) {
+            if known || rows.iter().chain(earlier()).any(taken) {
                 return Committed::Exists;
             }
         }

@@ -103,6 +103,28 @@ mod stores {
         assert_eq!(memory.domain_rows().await.unwrap().len(), sqlite.domain_rows().await.unwrap().len());
     }
 
+    #[tokio::test]
+    async fn the_stores_agree_on_a_tombstone_and_a_key_in_one_change() {
+        let slot = Slot::new("tenant 0", KeyUse::Data, Some([1; 32]));
+        let row = |kind, version, id: Option<u8>| {
+            let id = id.map(|id| FullId::from_bytes([id; 32]));
+            KeyRow::new(
+                kind,
+                slot.clone(),
+                version,
+                id,
+                None,
+                KeyState::Active,
+                Timestamp::UNIX_EPOCH,
+                vec![9],
+                [9; 32],
+            )
+        };
+        let (tombstone, key) = (row(RowKind::Tombstone, 0, None), row(RowKind::Data, 1, Some(1)));
+        compare(vec![Change::new().insert(tombstone.clone()).insert(key.clone())]).await;
+        compare(vec![Change::new().insert(key).insert(tombstone)]).await;
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
