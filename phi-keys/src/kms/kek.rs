@@ -10,21 +10,22 @@ use crate::random::{self, NoRandomness};
 /// One version of a local KEK. A carrier under it is a value of format F1 whose associated data is the context's digest.
 pub(crate) struct Kek {
     pub(crate) version: u32,
-    key: Zeroizing<[u8; 32]>,
+    /// In a place of its own, because a list of versions that grows moves what it holds and wipes nothing.
+    key: Box<Zeroizing<[u8; 32]>>,
 }
 
 impl Kek {
     pub(crate) fn generate(version: u32) -> Result<Self, NoRandomness> {
-        Ok(Self { version, key: random::key()? })
+        Ok(Self { version, key: Box::new(random::key()?) })
     }
 
     #[cfg(feature = "local")]
-    pub(crate) const fn new(version: u32, key: Zeroizing<[u8; 32]>) -> Self {
-        Self { version, key }
+    pub(crate) fn new(version: u32, key: Zeroizing<[u8; 32]>) -> Self {
+        Self { version, key: Box::new(key) }
     }
 
     #[cfg(feature = "local")]
-    pub(crate) const fn key(&self) -> &Zeroizing<[u8; 32]> {
+    pub(crate) fn key(&self) -> &Zeroizing<[u8; 32]> {
         &self.key
     }
 
@@ -48,5 +49,20 @@ impl Kek {
         }
         carrier.copy_from_slice(&plaintext);
         Ok(Carrier::from_bytes(carrier))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_stays_where_it_was_made_when_a_list_of_keys_grows() {
+        let mut keks = vec![Kek::generate(1).unwrap()];
+        let place = keks[0].key.as_ptr();
+        for version in 2..100 {
+            keks.push(Kek::generate(version).unwrap());
+        }
+        assert_eq!(keks[0].key.as_ptr(), place, "an unwiped copy was left behind");
     }
 }

@@ -38,8 +38,11 @@ impl Unlock {
         Self(Kind::Passphrase(passphrase.into()))
     }
 
-    /// A file of mode 0600 that holds a random key, such as a secret that an orchestrator mounts. Keep it apart from the
-    /// keyring and from its backups: both together are all that is needed.
+    /// A file of this user, of mode 0600 or 0400, that holds a random key. Keep it apart from the keyring and from its
+    /// backups: both together are all that is needed.
+    ///
+    /// A secret that an orchestrator mounts is often a link, or readable by others, and then refused: have it mounted as a
+    /// plain file of this user, or copy it to one in memory before the process starts.
     pub fn key_file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::KeyFile(path.into()))
     }
@@ -51,7 +54,9 @@ impl Unlock {
     pub fn create_key_file(path: impl Into<PathBuf>) -> Result<Self, KeyringError> {
         let path = path.into();
         let key = random::key()?;
-        let text = Zeroizing::new(format!("{KEY_FILE}{}\n", *Zeroizing::new(Base64::encode_string(key.as_slice()))));
+        let encoded = Zeroizing::new(Base64::encode_string(key.as_slice()));
+        // In one piece, so that no unwiped copy is left by a growing text.
+        let text = Zeroizing::new([KEY_FILE, &encoded, "\n"].concat());
         disk::create(&path, text.as_bytes())?;
         Ok(Self::key_file(path))
     }
