@@ -67,7 +67,7 @@
 //!
 //! **Rewrapping** answers routine rotation. It is no recovery: who copied a wrapped key and its KEK keeps the key.
 //!
-//! **Shredding** ends live access at once in this process and within a lease in others, and removes the row from the
+//! **Shredding** ends live access at once in its key manager and within a lease in others, and removes the row from the
 //! database file and its write-ahead log. It erases only once no older copy of the key tables is left in a backup, replica,
 //! snapshot or on the free blocks of the disk.
 //!

@@ -38,8 +38,8 @@ struct Plan {
 
 impl Keys {
     /// Destroys every key of a subject, in one transaction: a tombstone is written, the key rows are deleted and their
-    /// bytes overwritten. Leases of this process end at once, those of other processes when their time comes. Repeating
-    /// it is harmless.
+    /// bytes overwritten. Leases of this key manager and its clones end at once, those of others, in this process and
+    /// elsewhere, when their time comes. Repeating it is harmless.
     ///
     /// Tags of blind indexes outlive the key; use `shred_in` (feature `sqlite`) to clear them in the same transaction.
     ///

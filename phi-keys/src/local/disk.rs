@@ -76,7 +76,8 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove; otherwise what stays behind is encrypted and unused.
+        // After a rename there is nothing to remove. What stays behind when this fails, or the process is killed before it,
+        // is as protected as the file that it was to become.
         let _ = fs::remove_file(&self.0);
     }
 }
