@@ -31,7 +31,8 @@
 //! | to | use |
 //! |---|---|
 //! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
-//! | keep KEKs elsewhere | an implementation of [`Kms`] |
+//! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
+//! | wrap without being able to unwrap | [`WrapOnly`] |
 //! | keep key rows | `SqliteKeyStore` (feature `sqlite`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
@@ -98,8 +99,9 @@ pub use id::{Fingerprint, FullId, KeyId};
 pub use keys::PendingShred;
 pub use keys::{DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
 pub use kms::{
-    Binding, Carrier, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped,
-    WrappedError,
+    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekAct, KekChange, KekState, KekStatus,
+    KekTarget, KekVersion, KekVersions, Kms, KmsAdmin, KmsError, KmsFuture, Rewrap, RootPin, WrapContext, WrapOnly,
+    Wrapped, WrappedError,
 };
 #[cfg(feature = "local")]
 pub use local::{KeyringError, LocalKeyring, Unlock};

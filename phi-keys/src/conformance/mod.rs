@@ -12,13 +12,15 @@
 //! # }
 //! ```
 
+mod admin;
 mod kms;
 mod store;
 
 use core::fmt;
 use std::error::Error;
 
-pub use kms::kms;
+pub use admin::{kms_admin, kms_admin_violations};
+pub use kms::{kms, kms_violations};
 pub use store::key_store;
 
 /// An implementation broke its contract.

@@ -43,12 +43,7 @@ impl Kek {
         }
         let key = MessageKey::derive(&self.key, Label::WRAP, parts.suite(), parts.salt());
         let plaintext = key.open(&parts, context.digest()).map_err(|_| KmsError::Refused)?;
-        let mut carrier = Zeroizing::new([0; 32]);
-        if plaintext.len() != carrier.len() {
-            return Err(KmsError::Refused);
-        }
-        carrier.copy_from_slice(&plaintext);
-        Ok(Carrier::from_bytes(carrier))
+        Carrier::try_from_slice(&plaintext)
     }
 }
 

@@ -19,20 +19,27 @@
 //! # }
 //! ```
 
+mod admin;
 mod ephemeral;
+mod error;
 mod kek;
+mod status;
+mod wrap_only;
 mod wrapped;
 
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use std::error::Error;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+pub use admin::{KekAct, KekChange, KekTarget, KekVersion, KekVersions, KmsAdmin};
 pub use ephemeral::EphemeralKeyring;
+pub use error::KmsError;
 pub(crate) use kek::Kek;
+pub use status::{Capabilities, ContextBinding, KekState, KekStatus};
+pub use wrap_only::WrapOnly;
 pub use wrapped::{Binding, Wrapped, WrappedError};
 
 use crate::id::Fingerprint;
@@ -47,6 +54,11 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// written into every [`Wrapped`] and picks the KMS that unwraps it.
     fn kek_id(&self) -> &str;
 
+    /// What the KMS itself does. Unless overridden: it binds no context, and the rest happens in this process.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(ContextBinding::None)
+    }
+
     /// Wraps a carrier under the newest version of the KEK.
     ///
     /// # Errors
@@ -56,9 +68,33 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// Unwraps a carrier that was wrapped under any version of the KEK that still exists.
     ///
     /// # Errors
-    /// [`KmsError::Refused`] when the bytes were altered or, where the binding is [`Binding::Native`], the context is
-    /// another; other [`KmsError`]s for what their names say.
+    /// [`KmsError::OtherKek`] when the KEK id is another; [`KmsError::Refused`] when the bytes were altered or, where the
+    /// binding is [`Binding::Native`], the context is another; other [`KmsError`]s for what their names say.
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier>;
+
+    /// Draws a carrier and wraps it. Unless overridden, with this machine's generator.
+    ///
+    /// # Errors
+    /// [`KmsError`].
+    fn generate<'a>(&'a self, context: &'a WrapContext) -> KmsFuture<'a, (Carrier, Wrapped)> {
+        Box::pin(async move {
+            let carrier = Carrier::generate()?;
+            let wrapped = self.wrap_dek(&carrier, context).await?;
+            Ok((carrier, wrapped))
+        })
+    }
+
+    /// Wraps what is wrapped already under the newest version of the KEK: the carrier, the KEK and the binding stay. Unless
+    /// overridden, by unwrapping and wrapping it here.
+    ///
+    /// # Errors
+    /// As for [`unwrap_dek`](Self::unwrap_dek) and [`wrap_dek`](Self::wrap_dek).
+    fn rewrap<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Rewrap> {
+        Box::pin(async move {
+            let carrier = self.unwrap_dek(wrapped, context).await?;
+            self.wrap_dek(&carrier, context).await.map(Rewrap::ThroughClient)
+        })
+    }
 
     /// Asks whether the KEK is usable and which version wraps now.
     ///
@@ -79,6 +115,10 @@ impl<K: Kms + ?Sized> Kms for Arc<K> {
         (**self).kek_id()
     }
 
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
         (**self).wrap_dek(carrier, context)
     }
@@ -87,12 +127,49 @@ impl<K: Kms + ?Sized> Kms for Arc<K> {
         (**self).unwrap_dek(wrapped, context)
     }
 
+    fn generate<'a>(&'a self, context: &'a WrapContext) -> KmsFuture<'a, (Carrier, Wrapped)> {
+        (**self).generate(context)
+    }
+
+    fn rewrap<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Rewrap> {
+        (**self).rewrap(wrapped, context)
+    }
+
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         (**self).status()
     }
 
     fn root_pin(&self) -> Option<&dyn RootPin> {
         (**self).root_pin()
+    }
+}
+
+/// A carrier that was wrapped anew, and where that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the rewrapped carrier takes the place of the old one"]
+#[non_exhaustive]
+pub enum Rewrap {
+    /// Inside the KMS: the carrier never left it.
+    ServerSide(Wrapped),
+    /// In this process, which held the carrier for a moment.
+    ThroughClient(Wrapped),
+}
+
+impl Rewrap {
+    /// The carrier under the newest version.
+    #[must_use]
+    pub const fn wrapped(&self) -> &Wrapped {
+        match self {
+            Self::ServerSide(wrapped) | Self::ThroughClient(wrapped) => wrapped,
+        }
+    }
+
+    /// The carrier under the newest version.
+    #[must_use]
+    pub fn into_wrapped(self) -> Wrapped {
+        match self {
+            Self::ServerSide(wrapped) | Self::ThroughClient(wrapped) => wrapped,
+        }
     }
 }
 
@@ -107,7 +184,7 @@ pub trait RootPin: Send + Sync {
     /// Stores the fingerprint durably if none is stored yet; succeeds when the same one is stored already.
     ///
     /// # Errors
-    /// [`KmsError::Refused`] when another one is stored, other [`KmsError`]s when it cannot be stored.
+    /// [`KmsError`] when another one is stored, or it cannot be stored.
     fn pin(&self, fingerprint: Fingerprint) -> Result<(), KmsError>;
 }
 
@@ -127,6 +204,19 @@ impl Carrier {
     #[must_use]
     pub const fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
         Self(bytes)
+    }
+
+    /// A carrier that a KMS unwrapped into a buffer of its own, which the caller wipes.
+    ///
+    /// # Errors
+    /// [`KmsError::Refused`] when there are not 32 bytes: no carrier was wrapped there.
+    pub fn try_from_slice(bytes: &[u8]) -> Result<Self, KmsError> {
+        let mut carrier = Zeroizing::new([0; 32]);
+        if bytes.len() != carrier.len() {
+            return Err(KmsError::Refused);
+        }
+        carrier.copy_from_slice(bytes);
+        Ok(Self(carrier))
     }
 
     /// The bytes, for the KMS that wraps them.
@@ -158,92 +248,5 @@ impl WrapContext {
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-/// Whether a KEK can be used, and which version wraps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KekStatus {
-    /// Whether the KEK wraps and unwraps now.
-    pub state: KekState,
-    /// The version that wraps now, in the KMS's own words, where it names one.
-    pub version: Option<String>,
-}
-
-impl KekStatus {
-    /// A status.
-    #[must_use]
-    pub const fn new(state: KekState, version: Option<String>) -> Self {
-        Self { state, version }
-    }
-}
-
-/// Whether a KEK can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KekState {
-    /// It wraps and unwraps.
-    Enabled,
-    /// It was switched off and can be switched on again.
-    Disabled,
-    /// It will be destroyed, or is.
-    Destroyed,
-}
-
-/// A KMS did not do what it was asked.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum KmsError {
-    /// The KMS did not answer, or asked to be left alone for a while. Trying again may help.
-    Unavailable(Arc<dyn Error + Send + Sync>),
-    /// The KMS refused: the wrapped bytes were altered, belong to another context, or the caller may not use the KEK.
-    Refused,
-    /// The carrier was wrapped under another KEK.
-    OtherKek,
-    /// The version of the KEK is unknown here: destroyed, or newer than what this process has read.
-    UnknownVersion,
-    /// The KMS failed for a reason that trying again does not mend.
-    Failed(Arc<dyn Error + Send + Sync>),
-}
-
-impl KmsError {
-    /// An [`Unavailable`](Self::Unavailable) with its reason, whose text must hold no secrets.
-    pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Unavailable(reason.into().into())
-    }
-
-    /// A [`Failed`](Self::Failed) with its reason, whose text must hold no secrets.
-    pub fn failed(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Failed(reason.into().into())
-    }
-}
-
-impl fmt::Display for KmsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unavailable(_) => "the KMS does not answer: try again, and check that it can be reached",
-            Self::Refused => "the KMS refused: altered bytes, another context, or no permission for this KEK",
-            Self::OtherKek => "the key is wrapped under another KEK: give that KMS to the builder as well",
-            Self::UnknownVersion => {
-                "the version of the KEK is unknown: was it destroyed, or the keyring replaced by an older copy?"
-            }
-            Self::Failed(_) => "the KMS failed",
-        })
-    }
-}
-
-impl Error for KmsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unavailable(reason) | Self::Failed(reason) => Some(&**reason),
-            Self::Refused | Self::OtherKek | Self::UnknownVersion => None,
-        }
-    }
-}
-
-impl From<NoRandomness> for KmsError {
-    fn from(error: NoRandomness) -> Self {
-        Self::failed(error)
     }
 }

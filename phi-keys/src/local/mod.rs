@@ -1,5 +1,6 @@
 //! The local keyring: versioned KEKs in one protected file.
 
+mod admin;
 mod disk;
 mod error;
 mod file;
@@ -13,7 +14,10 @@ pub use error::KeyringError;
 pub use unlock::Unlock;
 
 use crate::id::Fingerprint;
-use crate::kms::{Carrier, Kek, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped};
+use crate::kms::{
+    Capabilities, Carrier, ContextBinding, Kek, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext,
+    Wrapped,
+};
 use crate::random;
 use file::{Content, Lock};
 
@@ -158,6 +162,10 @@ impl LocalKeyring {
 impl Kms for LocalKeyring {
     fn kek_id(&self) -> &str {
         &self.0.kek_id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(ContextBinding::Native).with_named_version().with_admin()
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {

@@ -7,7 +7,10 @@ async fn the_store_in_memory_conforms() {
 
 #[tokio::test]
 async fn the_ephemeral_keyring_conforms() {
-    conformance::kms(&EphemeralKeyring::generate().unwrap()).await.unwrap();
+    let keyring = EphemeralKeyring::generate().unwrap();
+    conformance::kms(&keyring).await.unwrap();
+    conformance::kms_admin(&keyring).await.unwrap();
+    conformance::kms(&keyring).await.unwrap();
 }
 
 #[cfg(all(feature = "local", unix))]
@@ -21,6 +24,7 @@ async fn the_local_keyring_conforms_before_and_after_a_rotation() {
     conformance::kms(&keyring).await.unwrap();
     keyring.rotate().unwrap();
     conformance::kms(&keyring).await.unwrap();
+    conformance::kms_admin(&keyring).await.unwrap();
 }
 
 #[cfg(feature = "sqlite")]

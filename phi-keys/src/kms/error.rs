@@ -1,0 +1,179 @@
+//! Why a KMS did not do what it was asked.
+
+use core::fmt;
+use core::time::Duration;
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::random::NoRandomness;
+
+/// Where a failure came from. Its text must hold no secrets.
+type Reason = Arc<dyn Error + Send + Sync>;
+
+/// Why a KMS did not do what it was asked, in one set of words for all providers.
+///
+/// ```
+/// use core::time::Duration;
+/// use phi_keys::KmsError;
+///
+/// let busy = KmsError::Throttled { after: Some(Duration::from_secs(2)) };
+/// assert!(busy.is_transient() && !busy.is_terminal());
+/// assert!(KmsError::Disabled.is_terminal());
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum KmsError {
+    /// The KMS asks for fewer calls: a rate or a quota is used up.
+    Throttled {
+        /// How long to wait before the next call, where the KMS says so.
+        after: Option<Duration>,
+    },
+    /// The KMS did not answer, or not in time, or with an error of its own such as a 5xx. Trying again may help.
+    Unavailable(Reason),
+    /// Request or answer arrived damaged: a checksum does not match, or the answer is none to this request. Trying again may
+    /// help. Wrapped bytes that the KMS does not accept are [`Refused`](Self::Refused) instead.
+    Corrupt,
+    /// The KMS knows the caller, who may not do this with this KEK.
+    AccessDenied(Reason),
+    /// The KMS does not know the caller: no credentials, expired ones, or a clock that is wrong.
+    Unauthenticated(Reason),
+    /// There is no such KEK.
+    NotFound,
+    /// The KEK, or its version, is switched off and can be switched on again.
+    Disabled,
+    /// The destruction of the KEK, or of its version, is scheduled; until then it can be cancelled.
+    PendingDestruction,
+    /// The KEK, or its version, is gone.
+    Destroyed,
+    /// The wrapped bytes were altered, or belong to another context. A KMS cannot tell which.
+    Refused,
+    /// The carrier was wrapped under another KEK.
+    OtherKek,
+    /// The version of the KEK is unknown here: destroyed, or newer than what this process has read.
+    UnknownVersion,
+    /// What was sent has more bytes than the KMS takes.
+    TooLarge,
+    /// The KMS or its client is set up wrongly. Holds the mend.
+    Misconfigured(&'static str),
+    /// The KMS cannot do this at all. Holds what was asked.
+    Unsupported(&'static str),
+    /// The KMS failed for another reason, which trying again does not mend.
+    Failed(Reason),
+}
+
+impl KmsError {
+    /// An [`Unavailable`](Self::Unavailable) with its reason, whose text must hold no secrets.
+    pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(reason.into().into())
+    }
+
+    /// An [`AccessDenied`](Self::AccessDenied) with its reason, whose text must hold no secrets.
+    pub fn access_denied(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::AccessDenied(reason.into().into())
+    }
+
+    /// An [`Unauthenticated`](Self::Unauthenticated) with its reason, whose text must hold no secrets.
+    pub fn unauthenticated(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unauthenticated(reason.into().into())
+    }
+
+    /// A [`Failed`](Self::Failed) with its reason, whose text must hold no secrets.
+    pub fn failed(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(reason.into().into())
+    }
+
+    /// Whether the same call may succeed later without anybody mending anything: worth a retry, or another KEK.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable(_) | Self::Corrupt)
+    }
+
+    /// Whether somebody must mend something before the same call can succeed. It is never retried, and never answered by
+    /// quietly using another KEK.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        !self.is_transient()
+    }
+
+    /// How long the KMS asks to be left alone.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { after } => *after,
+            _ => None,
+        }
+    }
+
+    /// The kind in a word, for metrics and logs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt => "corrupt",
+            Self::AccessDenied(_) => "access_denied",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::NotFound => "not_found",
+            Self::Disabled => "disabled",
+            Self::PendingDestruction => "pending_destruction",
+            Self::Destroyed => "destroyed",
+            Self::Refused => "refused",
+            Self::OtherKek => "other_kek",
+            Self::UnknownVersion => "unknown_version",
+            Self::TooLarge => "too_large",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::Unsupported(_) => "unsupported",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl fmt::Display for KmsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled { after: Some(after) } => {
+                return write!(f, "the KMS asks for fewer calls: wait {} ms, or raise its quota", after.as_millis());
+            }
+            Self::Throttled { after: None } => "the KMS asks for fewer calls: wait, or raise its quota",
+            Self::Unavailable(_) => "the KMS does not answer: try again, and check that it can be reached",
+            Self::Corrupt => "a message to or from the KMS was damaged on its way: try again, and check what is between",
+            Self::AccessDenied(_) => "the caller may not do this with the KEK: grant the permission in the KMS",
+            Self::Unauthenticated(_) => {
+                "the KMS does not know the caller: renew the credentials, and check the clock of this machine"
+            }
+            Self::NotFound => "there is no such KEK: check its name, region, project or address",
+            Self::Disabled => "the KEK is disabled: enable it in the KMS, or take it out of the configuration",
+            Self::PendingDestruction => "the KEK will be destroyed: cancel its destruction in the KMS, or rewrap in time",
+            Self::Destroyed => "the KEK is destroyed: take it out of the configuration and use another copy, if there is one",
+            Self::Refused => {
+                "the KMS refused the wrapped key: its bytes were altered, or it belongs to another context; restore the key row"
+            }
+            Self::OtherKek => "the key is wrapped under another KEK: give that KMS to the builder as well",
+            Self::UnknownVersion => {
+                "the version of the KEK is unknown: was it destroyed, or the keyring replaced by an older copy?"
+            }
+            Self::TooLarge => "the KMS takes fewer bytes than were sent: use a larger KEK or another algorithm",
+            Self::Misconfigured(mend) => return write!(f, "the KMS is set up wrongly: {mend}"),
+            Self::Unsupported(what) => return write!(f, "this KMS cannot {what}: use its own tools"),
+            Self::Failed(_) => "the KMS failed",
+        })
+    }
+}
+
+impl Error for KmsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unavailable(reason)
+            | Self::AccessDenied(reason)
+            | Self::Unauthenticated(reason)
+            | Self::Failed(reason) => Some(&**reason),
+            _ => None,
+        }
+    }
+}
+
+impl From<NoRandomness> for KmsError {
+    fn from(error: NoRandomness) -> Self {
+        Self::failed(error)
+    }
+}
