@@ -23,13 +23,13 @@ enum Rows {
 }
 
 impl IndexColumn {
-    /// A column of a table whose rows hold the subject's id, as text or as a number, in `subject_column`.
+    /// A column of a table whose rows hold the subject's id, as text or as a whole number, in `subject_column`.
     #[must_use]
     pub const fn new(table: &'static str, column: &'static str, subject_column: &'static str) -> Self {
         Self { table, column, rows: Rows::OfSubject(subject_column) }
     }
 
-    /// A column of a table whose rows are found by an SQL condition, in which `?1` is the subject's id:
+    /// A column of a table whose rows are found by an SQL condition, in which `?1` is the subject's id, as text:
     /// `visit_id IN (SELECT id FROM visit WHERE patient_id = ?1)`.
     #[must_use]
     pub const fn matching(table: &'static str, column: &'static str, condition: &'static str) -> Self {
@@ -41,7 +41,12 @@ impl IndexColumn {
         // A quoted name that is no column would be taken for a string by SQLite, and find no row; behind the table's name
         // it is an error.
         let rows = match self.rows {
-            Rows::OfSubject(subject_column) => format!("{table}.{} = ?1", quoted(subject_column)),
+            // Equal as text, so that `007431` is not the patient of number 7431; the first half is what an index answers,
+            // and finds a number in a column without a type as well.
+            Rows::OfSubject(subject_column) => {
+                let column = format!("{table}.{}", quoted(subject_column));
+                format!("{column} IN (?1, CAST(?1 AS INTEGER)) AND CAST({column} AS TEXT) = ?1")
+            }
             Rows::Where(condition) => condition.to_owned(),
         };
         format!("UPDATE {table} SET {column} = NULL WHERE ({rows}) AND {table}.{column} IS NOT NULL")

@@ -163,6 +163,33 @@ async fn a_shred_takes_the_subjects_tags_along_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_shred_finds_a_subject_by_its_exact_id_however_the_column_keeps_it() {
+    const COLUMNS: [IndexColumn; 3] =
+        [IndexColumn::new("i", "tag", "id"), IndexColumn::new("t", "tag", "id"), IndexColumn::new("n", "tag", "id")];
+    let Database { pool, keys, .. } = &Database::new().await;
+    let ids = async |table: &'static str| -> Vec<String> {
+        let left = format!("SELECT CAST(id AS TEXT) FROM {table} WHERE tag IS NOT NULL ORDER BY id");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_all(pool).await.unwrap()
+    };
+    for statement in [
+        "CREATE TABLE i (id INTEGER, tag BLOB)",
+        "INSERT INTO i VALUES (7431, x'01'), (7432, x'01')",
+        "CREATE TABLE t (id TEXT, tag BLOB)",
+        "INSERT INTO t VALUES ('7431', x'01'), ('007431', x'01')",
+        "CREATE TABLE n (id, tag BLOB)",
+        "INSERT INTO n VALUES (7431, x'01'), ('7431', x'01'), ('007431', x'01')",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+    // Another patient's id that is the same number.
+    let shredded = shred_subject(keys, pool, &subject("007431"), &COLUMNS).await.unwrap();
+    assert_eq!((shredded.tags, ids("i").await.len(), ids("t").await.len(), ids("n").await.len()), (2, 2, 1, 2));
+    let shredded = shred_subject(keys, pool, &subject("7431"), &COLUMNS).await.unwrap();
+    assert_eq!((shredded.tags, ids("i").await), (4, vec!["7432".to_owned()]));
+    assert_eq!((ids("t").await.len(), ids("n").await.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_shred_that_cannot_clear_a_column_shreds_nothing() {
     let database = Database::new().await;
     let sealed = database.admit("ada", 1, "Ada", "078-05-1120").await;
