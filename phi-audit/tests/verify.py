@@ -355,6 +355,10 @@ def log(path, key):
         derived = tuple(event[name] for name in ("writer", "sequence", "at", "kind", "actor", "subject", "session"))
         check(derived == row[2:], f"entry {index}: a derived column differs")
         check(event["sequence"] == writers.get(event["writer"], 0), f"entry {index}: number of its writer")
+        details = dict(reversed(event["details"])) if event["kind"] == "audit.writer.start" else {}
+        if "previous" in details and "acknowledged" in details:
+            acknowledged = struct.unpack(">Q", details["acknowledged"])[0]
+            check(writers.get(details["previous"], 0) >= acknowledged, f"entry {index}: end of the writer before")
         writers[event["writer"]] = event["sequence"] + 1
         leaves.append(leaf_hash(entry))
     size, root = database.execute("SELECT size, root FROM phi_audit_head").fetchone()

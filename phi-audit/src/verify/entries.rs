@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use phi_types::Detail;
+
 use crate::store::Columns;
 use crate::{AuditStore, Error, Event, Finding, Problem, WriterId};
 
@@ -37,25 +39,46 @@ struct Written {
 }
 
 impl Writers {
-    /// Takes the next entry of the log and says what is wrong with its number.
-    pub(super) fn follow(&mut self, event: &Event) -> Option<Problem> {
-        if let Some(phi_types::Detail::Bytes(previous)) = event.detail("previous")
-            && event.kind == "audit.writer.start"
-            && let Ok(previous) = previous.as_slice().try_into()
-        {
-            self.written.entry(WriterId::from_bytes(previous)).or_default().closed = true;
-        }
+    /// Takes the next entry of the log and says what is wrong with its number, or with the end of the writer that it
+    /// replaces.
+    pub(super) fn follow(&mut self, event: &Event) -> impl Iterator<Item = Problem> + use<> {
+        let ended = self.close(event);
         let written = self.written.entry(event.writer).or_default();
-        let (expected, found) = (written.next, event.sequence);
         written.closed = event.kind == "audit.writer.stop";
-        let Some(gap) = found.checked_sub(expected) else { return Some(Problem::Duplicate) };
-        written.next = found.saturating_add(1);
+        let numbered = if event.sequence < written.next {
+            Some(Problem::Duplicate)
+        } else {
+            self.reach(event.writer, event.sequence, event.sequence.saturating_add(1))
+        };
+        ended.into_iter().chain(numbered)
+    }
+
+    /// A start says whom it replaces, and how much of what that one wrote was acknowledged.
+    fn close(&mut self, event: &Event) -> Option<Problem> {
+        let Some(Detail::Bytes(previous)) = event.detail("previous").filter(|_| event.kind == "audit.writer.start")
+        else {
+            return None;
+        };
+        let previous = WriterId::from_bytes(previous.as_slice().try_into().ok()?);
+        self.written.entry(previous).or_default().closed = true;
+        match event.detail("acknowledged") {
+            Some(Detail::Count(acknowledged)) => self.reach(previous, *acknowledged, *acknowledged),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a writer below `until` must have come; the next one is `next`, unless it is higher already.
+    fn reach(&mut self, writer: WriterId, until: u64, next: u64) -> Option<Problem> {
+        let written = self.written.entry(writer).or_default();
+        let first = written.next;
+        written.next = first.max(next);
+        let gap = until.saturating_sub(first);
         if gap <= self.skipped {
             self.skipped -= gap;
             return None;
         }
-        // A gap that is above what was skipped is above zero, so `found` is, too.
-        Some(Problem::Gap { writer: event.writer, first: expected, last: found.saturating_sub(1), claimed: false })
+        // A gap that is above what was skipped is above zero, so `until` is, too.
+        Some(Problem::Gap { writer, first, last: until.saturating_sub(1), claimed: false })
     }
 
     /// An entry that is told to be wrong anyway.

@@ -102,7 +102,7 @@ pub enum Problem {
         first: u64,
         /// The last number that is not there.
         last: u64,
-        /// Whether a quarantined or pending row claims one of these places.
+        /// Whether rows that were set aside, or one that waits, may account for it. Nobody vouches for them.
         claimed: bool,
     },
     /// Entries and tree were rewritten together; the signatures show it.
@@ -170,7 +170,7 @@ impl fmt::Display for Problem {
             Self::Undecodable => f.write_str("not an entry that this version can read"),
             Self::Gap { writer, first, last, claimed } => {
                 write!(f, "missing before it: events {first} to {last} of writer {writer} are not in the log")?;
-                if *claimed { f.write_str("; a quarantined row claims one of these places") } else { Ok(()) }
+                if *claimed { f.write_str("; rows that wait or were set aside may be among them") } else { Ok(()) }
             }
             Self::Rewritten { after, until } => {
                 write!(f, "rewritten: entries {after} to {} are not those that were signed", until.saturating_sub(1))

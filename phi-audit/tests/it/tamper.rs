@@ -442,3 +442,36 @@ async fn an_altered_pending_row_raises_the_writers_alarm() {
     let report = log.verify().await.unwrap();
     assert!(matches!(report.first_wrong().unwrap().problem, Problem::Gap { claimed: true, .. }), "{report:?}");
 }
+
+#[tokio::test]
+async fn a_column_that_is_no_text_is_named() {
+    let (clinic, key) = Clinic::filled(9).await;
+    for column in ["kind", "actor", "session"] {
+        let right: String =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {column} FROM phi_audit_entry WHERE idx = 5")))
+                .fetch_one(&clinic.pool)
+                .await
+                .unwrap();
+        clinic.run(&format!("UPDATE phi_audit_entry SET {column} = CAST(x'ff' AS TEXT) WHERE idx = 5")).await;
+        let report = clinic.verify(&key).await;
+        assert!(named(5, Problem::Column(column))(report.first_wrong().unwrap()), "{column}: {:?}", report.findings);
+        clinic.run(&format!("UPDATE phi_audit_entry SET {column} = '{right}' WHERE idx = 5")).await;
+    }
+    clinic.run("UPDATE phi_audit_checkpoint SET note = CAST(x'ff' AS TEXT) WHERE size = 2").await;
+    assert_eq!(clinic.verify(&key).await.first_wrong().unwrap().problem, Problem::BadSignature { size: 2 });
+}
+
+#[tokio::test]
+async fn a_head_that_promises_too_much_does_not_keep_the_verifier_busy() {
+    let (clinic, key) = Clinic::filled(9).await;
+    clinic.run("UPDATE phi_audit_head SET size = 1 << 62").await;
+    let report = tokio::time::timeout(core::time::Duration::from_secs(20), clinic.verify(&key)).await.unwrap();
+    assert!(named(11, Problem::Missing)(report.first_wrong().unwrap()), "{:?}", report.findings);
+    let known = phi_audit::Checkpoint::open(&std::fs::read_to_string(clinic.mark()).unwrap(), &key).unwrap();
+    clinic.run("DELETE FROM phi_audit_entry WHERE idx > 8").await;
+    clinic.run("UPDATE phi_audit_tile SET hashes = substr(hashes, 1, 9 * 32)").await;
+    let store = SqliteAuditStore::new(clinic.pool.clone());
+    let report = verify_store(&store, &key, Some(known), &mut |_, _| {}).await.unwrap();
+    assert_eq!(report.freshness, Freshness::Refuted);
+    assert!(named(9, Problem::Missing)(report.first_wrong().unwrap()), "{:?}", report.findings);
+}

@@ -18,6 +18,12 @@ fn number(row: &SqliteRow, name: &'static str) -> Result<u64, StoreError> {
     from_sql(get(row, name)?)
 }
 
+/// Text that may have been altered into something that is none; it then differs from whatever it should be.
+fn text(row: &SqliteRow, name: &'static str) -> Result<Option<String>, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get_unchecked(name).map_err(|_| StoreError::Corrupt(name))?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
 fn writer(row: &SqliteRow) -> Result<WriterId, StoreError> {
     let bytes: &[u8] = get(row, "writer")?;
     bytes.try_into().map(WriterId::from_bytes).map_err(|_| StoreError::Corrupt("writer"))
@@ -92,10 +98,10 @@ pub(super) async fn entries(pool: &SqlitePool, start: u64, limit: u32) -> Result
             // What is not of its type here is a derived column that somebody altered: the verifier names it.
             let writer = writer(row).unwrap_or(WriterId::from_bytes([0; 16]));
             let sequence = number(row, "sequence").unwrap_or(u64::MAX);
-            let mut columns = Columns::new(writer, sequence, get(row, "at")?, get(row, "kind")?);
-            columns.actor = get(row, "actor")?;
+            let mut columns = Columns::new(writer, sequence, get(row, "at")?, text(row, "kind")?.unwrap_or_default());
+            columns.actor = text(row, "actor")?;
             columns.subject = get(row, "subject")?;
-            columns.session = get(row, "session")?;
+            columns.session = text(row, "session")?;
             Ok(EntryRow::new(number(row, "idx")?, get(row, "entry")?, columns))
         })
         .collect()
@@ -156,7 +162,7 @@ pub(super) async fn checkpoints(
         .fetch_all(pool)
         .await
         .map_err(StoreError::backend)?;
-    rows.iter().map(|row| Ok((number(row, "size")?, get(row, "note")?))).collect()
+    rows.iter().map(|row| Ok((number(row, "size")?, text(row, "note")?.unwrap_or_default()))).collect()
 }
 
 pub(super) async fn latest_checkpoint(pool: &SqlitePool) -> Result<Option<(u64, String)>, StoreError> {
@@ -164,5 +170,5 @@ pub(super) async fn latest_checkpoint(pool: &SqlitePool) -> Result<Option<(u64, 
         .fetch_optional(pool)
         .await
         .map_err(StoreError::backend)?;
-    row.map(|row| Ok((number(&row, "size")?, get(&row, "note")?))).transpose()
+    row.map(|row| Ok((number(&row, "size")?, text(&row, "note")?.unwrap_or_default()))).transpose()
 }
