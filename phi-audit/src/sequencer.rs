@@ -52,9 +52,14 @@ impl Sequencer {
         Self { store, keys, signer, key, mark, signed: tokio::sync::Mutex::default(), quarantined: AtomicU64::new(0) }
     }
 
-    /// Rows set aside since the last call.
-    pub(crate) fn take_quarantined(&self) -> u64 {
-        self.quarantined.swap(0, Ordering::AcqRel)
+    /// Rows that were set aside and not yet [`reported`](Self::reported).
+    pub(crate) fn unreported(&self) -> u64 {
+        self.quarantined.load(Ordering::Acquire)
+    }
+
+    /// So many of them are written down.
+    pub(crate) fn reported(&self, rows: u64) {
+        self.quarantined.fetch_sub(rows, Ordering::AcqRel);
     }
 
     /// Checks that the stored tree contains everything that is known to have been signed.
@@ -87,8 +92,9 @@ impl Sequencer {
     pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
         let mut signed = self.signed.lock().await;
         for _ in 0..TRIES {
-            let head = self.integrate_alone().await?;
+            // Read before the head: what another process signs meanwhile is then never ahead of it.
             let known = newer(signed.newest.clone(), self.latest().await?);
+            let head = self.integrate_alone().await?;
             if let Some(known) = &known {
                 self.check_extends(known, &head).await?;
             }
@@ -173,10 +179,13 @@ impl Sequencer {
         loop {
             let rows = self.store.pending(STEP).await?;
             if rows.is_empty() {
-                return Ok(head);
+                // Read again: another process may have taken the rows since the claim, and what they hold is under its head.
+                return Ok(self.store.head().await?);
             }
             let step = self.plan(&head, rows).await?;
             self.store.integrate(&step).await?;
+            let quarantined = u64::try_from(step.quarantined.len()).unwrap_or(u64::MAX);
+            self.quarantined.fetch_add(quarantined, Ordering::AcqRel);
             // Only what is read back from the store is ever signed.
             let stored = self.store.head().await?;
             if stored.fence != head.fence {
@@ -185,8 +194,6 @@ impl Sequencer {
             if (stored.size, stored.root) != (step.size, step.root) {
                 return Err(Error::Inconsistent { size: step.size });
             }
-            let quarantined = u64::try_from(step.quarantined.len()).unwrap_or(u64::MAX);
-            self.quarantined.fetch_add(quarantined, Ordering::AcqRel);
             head = stored;
         }
     }
@@ -221,21 +228,17 @@ impl Sequencer {
 
     /// A row whose writer and number are in the tree already is a repetition after a lost answer, or a replay.
     async fn drop_known(&self, judged: &mut [(PendingRow, Judgement)]) -> Result<(), Error> {
-        let mut ranges: BTreeMap<WriterId, (u64, u64)> = BTreeMap::new();
-        for (row, judgement) in judged.iter() {
-            if matches!(judgement, Judgement::Accepted(_)) {
-                let range = ranges.entry(row.writer).or_insert((row.sequence, row.sequence));
-                *range = (range.0.min(row.sequence), range.1.max(row.sequence));
-            }
-        }
+        let accepted = |judgement: &Judgement| matches!(judgement, Judgement::Accepted(_));
+        let places: BTreeSet<_> =
+            judged.iter().filter(|(_, is)| accepted(is)).map(|(row, _)| (row.writer, row.sequence)).collect();
         let mut known = BTreeMap::new();
-        for (writer, (first, last)) in ranges {
+        for (writer, first, last) in runs(places) {
             for (sequence, _, leaf) in self.store.placed(writer, first, last).await? {
                 known.insert((writer, sequence), leaf);
             }
         }
         let mut batch = BTreeSet::new();
-        for (row, judgement) in judged.iter_mut().filter(|(_, judgement)| matches!(judgement, Judgement::Accepted(_))) {
+        for (row, judgement) in judged.iter_mut().filter(|(_, is)| accepted(is)) {
             let place = (row.writer, row.sequence);
             match known.get(&place) {
                 Some(leaf) if *leaf == Hash::leaf(&row.entry) => *judgement = Judgement::AlreadyThere,
@@ -277,6 +280,19 @@ fn judge(current: &Current, rows: Vec<PendingRow>) -> Result<Vec<(PendingRow, Ju
         judged.push((row, judgement));
     }
     Ok(judged)
+}
+
+/// Ranges that hold these numbers and few others: whoever puts an old row back must not make the whole past of its
+/// writer be read.
+fn runs(places: BTreeSet<(WriterId, u64)>) -> Vec<(WriterId, u64, u64)> {
+    let mut runs: Vec<(WriterId, u64, u64)> = Vec::new();
+    for (writer, sequence) in places {
+        match runs.last_mut() {
+            Some((of, _, last)) if *of == writer && sequence - *last <= u64::from(STEP) => *last = sequence,
+            _ => runs.push((writer, sequence, sequence)),
+        }
+    }
+    runs
 }
 
 fn newer(a: Option<Checkpoint>, b: Option<Checkpoint>) -> Option<Checkpoint> {

@@ -8,7 +8,7 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use phi_types::{Action, Activity, Actor, Clock, Outcome};
@@ -143,11 +143,13 @@ impl Writer {
         self.state().acknowledged.len()
     }
 
-    pub(crate) fn forget<'a>(&self, settled: impl IntoIterator<Item = &'a (WriterId, u64)>) {
+    /// Stops keeping these events, and returns those of them that were kept until now.
+    pub(crate) fn forget<'a>(
+        &self,
+        settled: impl IntoIterator<Item = &'a (WriterId, u64)>,
+    ) -> BTreeSet<(WriterId, u64)> {
         let mut state = self.state();
-        for place in settled {
-            state.acknowledged.remove(place);
-        }
+        settled.into_iter().filter(|place| state.acknowledged.remove(place).is_some()).copied().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,10 +159,15 @@ impl Writer {
 
     /// One group. The caller holds the turn.
     async fn commit(&self) {
-        let rows = match self.keys.current().await.and_then(|current| self.form(&current)) {
-            Ok(Some(rows)) => rows,
-            Ok(None) => return,
-            Err(error) => return self.refuse_waiting(&error.into()),
+        // A group whose committer went away is numbered already: it needs no key, and must not wait for one.
+        let left = self.state().flight.as_ref().map(|flight| Arc::clone(&flight.rows));
+        let rows = match left {
+            Some(rows) => rows,
+            None => match self.keys.current().await.and_then(|current| self.form(&current)) {
+                Ok(Some(rows)) => rows,
+                Ok(None) => return,
+                Err(error) => return self.refuse_waiting(&error.into()),
+            },
         };
         let outcome = self.store.append(&rows).await;
         let mut state = self.state();
@@ -187,12 +194,9 @@ impl Writer {
         }
     }
 
-    /// Numbers the next group, or returns the one whose committer went away.
+    /// Numbers the next group. The caller holds the turn and has seen that none is on its way.
     fn form(&self, current: &Current) -> Result<Option<Arc<[PendingRow]>>, Error> {
         let mut state = self.state();
-        if let Some(flight) = &state.flight {
-            return Ok(Some(Arc::clone(&flight.rows)));
-        }
         if state.waiting.is_empty() {
             return Ok(None);
         }
@@ -220,6 +224,9 @@ impl Writer {
             } else {
                 let _ = waiting.reply.send(Err(Error::KeyChanged.into()));
             }
+        }
+        if replies.is_empty() {
+            return Ok(None);
         }
         let rows: Arc<[PendingRow]> = rows.into();
         state.flight = Some(Flight { rows: Arc::clone(&rows), identity, replies });

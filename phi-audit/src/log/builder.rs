@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use phi_keys::{Keys, Signer};
 use phi_types::{Clock, SystemClock};
 
-use super::{Alarms, AuditLog, Inner};
+use super::{AuditLog, Inner};
 use crate::keys::AuditKeys;
 use crate::mark::Mark;
 use crate::sequencer::Sequencer;
 use crate::writer::Writer;
 use crate::{AuditStore, Error, VerifierKey};
+
+/// Acknowledged events are kept in memory until they are signed; this many are some megabytes.
+const MAX_OUTSTANDING: usize = 65_536;
 
 /// Collects what a log needs: a store, [`keys`](Self::keys), an [`origin`](Self::origin) and a
 /// [`high_water_mark`](Self::high_water_mark).
@@ -36,6 +39,7 @@ pub struct AuditLogBuilder {
     pinned: Option<VerifierKey>,
     mark: MarkChoice,
     clock: Arc<dyn Clock>,
+    max_outstanding: usize,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,7 @@ impl AuditLogBuilder {
             pinned: None,
             mark: MarkChoice::Unset,
             clock: Arc::new(SystemClock::new()),
+            max_outstanding: MAX_OUTSTANDING,
         }
     }
 
@@ -101,6 +106,12 @@ impl AuditLogBuilder {
         self
     }
 
+    #[cfg(all(test, feature = "sqlite"))]
+    pub(super) fn max_outstanding(mut self, events: usize) -> Self {
+        self.max_outstanding = events;
+        self
+    }
+
     /// Opens the log, checks it against its last checkpoint and the high-water mark, records `audit.writer.start` and
     /// signs a checkpoint.
     ///
@@ -131,9 +142,18 @@ impl AuditLogBuilder {
         let sequencer = Sequencer::new(Arc::clone(&self.store), Arc::clone(&keys), signer, key.clone(), mark);
         sequencer.recover().await?;
         let writer = Writer::new(Arc::clone(&self.store), Arc::clone(&keys), Arc::clone(&self.clock));
-        let (store, clock) = (self.store, self.clock);
-        let alarms = Mutex::new(Alarms::default());
-        let log = AuditLog { inner: Arc::new(Inner { store, keys, clock, key, writer, sequencer, alarms }) };
+        let inner = Inner {
+            store: self.store,
+            keys,
+            clock: self.clock,
+            key,
+            writer,
+            sequencer,
+            alarms: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
+            max_outstanding: self.max_outstanding,
+        };
+        let log = AuditLog { inner: Arc::new(inner) };
         // Recording turned on is itself an event, and it shows at once whether the log can be written and signed.
         log.inner.record_own("audit.log.open", &[]).await?;
         log.checkpoint().await?;

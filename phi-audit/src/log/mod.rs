@@ -1,6 +1,8 @@
 //! The log as an application uses it.
 
 mod builder;
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -20,8 +22,6 @@ use crate::{
     verify_inclusion,
 };
 
-/// Acknowledged events that may wait for a signed checkpoint before recording makes one itself.
-const MAX_OUTSTANDING: usize = 65_536;
 /// Entries that are read at once when acknowledged events are looked for.
 const CONFIRM: u64 = 1_024;
 
@@ -68,11 +68,17 @@ struct Inner {
     writer: Writer,
     sequencer: Sequencer,
     alarms: Mutex<Alarms>,
+    /// Held by whoever writes down an alarm, so that each is told once.
+    telling: tokio::sync::Mutex<()>,
+    /// Acknowledged events that may wait for a signed checkpoint before recording makes one itself.
+    max_outstanding: usize,
 }
 
 #[derive(Debug, Default)]
 struct Alarms {
     missing: u64,
+    /// Those of them that no `audit.missing` entry tells yet.
+    untold: u64,
     verification: Verification,
 }
 
@@ -285,21 +291,28 @@ impl Inner {
         // Taken before integrating: everything in it must be in the tree afterwards.
         let acknowledged = self.writer.acknowledged();
         let checkpoint = self.sequencer.checkpoint().await?;
-        let missing = self.confirm(&acknowledged, checkpoint.size()).await?;
+        self.confirm(&acknowledged, checkpoint.size()).await?;
         let quarantined = self.report_quarantine().await?;
+        let _telling = self.telling.lock().await;
+        let missing = self.alarms().untold;
         if missing > 0 {
-            self.alarms().missing += missing;
             self.record_own("audit.missing", &[("events", missing)]).await?;
         }
-        if missing > 0 || quarantined {
-            let checkpoint = self.sequencer.checkpoint().await?;
-            return if missing > 0 { Err(Error::AcknowledgedMissing { count: missing }) } else { Ok(checkpoint) };
+        if missing == 0 && !quarantined {
+            return Ok(checkpoint);
         }
-        Ok(checkpoint)
+        let checkpoint = self.sequencer.checkpoint().await?;
+        if missing == 0 {
+            return Ok(checkpoint);
+        }
+        // Told only now: whatever fails or is dropped before this, the next call raises the alarm again.
+        let mut alarms = self.alarms();
+        alarms.untold = alarms.untold.saturating_sub(missing);
+        Err(Error::AcknowledgedMissing { count: missing })
     }
 
-    /// Finds every acknowledged event in the tree, byte for byte, and returns how many are not there.
-    async fn confirm(&self, acknowledged: &BTreeMap<(WriterId, u64), Hash>, size: u64) -> Result<u64, Error> {
+    /// Finds every acknowledged event in the tree, byte for byte, and counts those that are not there as missing.
+    async fn confirm(&self, acknowledged: &BTreeMap<(WriterId, u64), Hash>, size: u64) -> Result<(), Error> {
         let mut missing = acknowledged.clone();
         let mut at = acknowledged.keys().next().copied();
         while let Some((writer, first)) = at {
@@ -312,15 +325,27 @@ impl Inner {
             }
             at = acknowledged.range((writer, last.saturating_add(1))..).next().map(|(place, _)| *place);
         }
-        self.writer.forget(acknowledged.keys());
-        Ok(u64::try_from(missing.len()).unwrap_or(u64::MAX))
+        // From here on nothing waits: what is forgotten and what is counted change together. Only what this call forgets
+        // is counted, for two calls may have looked for the same events.
+        let forgotten = self.writer.forget(acknowledged.keys());
+        let missing = missing.keys().filter(|place| forgotten.contains(place)).count();
+        let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+        let mut alarms = self.alarms();
+        alarms.missing = alarms.missing.saturating_add(missing);
+        alarms.untold = alarms.untold.saturating_add(missing);
+        Ok(())
     }
 
-    /// Writes down that rows were set aside, once for each time.
+    /// Writes down that rows were set aside. What fails or is dropped is written the next time.
     async fn report_quarantine(&self) -> Result<bool, Error> {
-        let rows = self.sequencer.take_quarantined();
+        if self.sequencer.unreported() == 0 {
+            return Ok(false);
+        }
+        let _telling = self.telling.lock().await;
+        let rows = self.sequencer.unreported();
         if rows > 0 {
             self.record_own("audit.quarantine", &[("rows", rows)]).await?;
+            self.sequencer.reported(rows);
         }
         Ok(rows > 0)
     }
@@ -334,7 +359,7 @@ impl Inner {
     }
 
     async fn record(&self, activity: &Activity) -> Result<(), RecordError> {
-        if self.writer.outstanding() >= MAX_OUTSTANDING {
+        if self.writer.outstanding() >= self.max_outstanding {
             // Nobody makes checkpoints; unbounded memory would be the alternative.
             self.checkpoint().await.map_err(RecordError::new)?;
         }

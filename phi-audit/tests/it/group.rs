@@ -1,13 +1,13 @@
 //! Group commit: nothing acknowledged is lost or doubled, whoever gives up in between.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use phi_audit::{
-    AuditLog, AuditStore, Counts, EntryRow, Filter, Hash, Head, Integration, PendingRow, Query, SqliteAuditStore,
-    StoreError, StoreFuture, Tile, TileId, WriterId,
+    AuditLog, AuditStore, Counts, EntryRow, Error, Filter, Hash, Head, Integration, PendingRow, Problem, Query,
+    SqliteAuditStore, StoreError, StoreFuture, Tile, TileId, WriterId,
 };
 use phi_types::Detail;
 use tokio::sync::Semaphore;
@@ -24,6 +24,20 @@ struct Gated {
     fail_before: AtomicU64,
     /// Appends that reach it but report a failure.
     fail_after: AtomicU64,
+    /// A call, and the log of another process that goes ahead right before it reaches the database.
+    meanwhile: Mutex<Option<(&'static str, AuditLog)>>,
+    /// The most numbers that were looked up at once.
+    widest: AtomicU64,
+}
+
+impl Gated {
+    async fn meanwhile(&self, call: &str) {
+        let other = self.meanwhile.lock().unwrap().take_if(|(before, _)| *before == call);
+        if let Some((_, other)) = other {
+            other.recorder().record(read(1_000)).await.unwrap();
+            other.checkpoint().await.unwrap();
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -49,19 +63,31 @@ impl AuditStore for Shared {
         })
     }
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<PendingRow>> {
-        self.0.inner.pending(limit)
+        Box::pin(async move {
+            self.0.meanwhile(if limit == 1 { "anything pending" } else { "pending" }).await;
+            self.0.inner.pending(limit).await
+        })
     }
     fn counts(&self) -> StoreFuture<'_, Counts> {
         self.0.inner.counts()
     }
     fn head(&self) -> StoreFuture<'_, Head> {
-        self.0.inner.head()
+        Box::pin(async move {
+            self.0.meanwhile("head").await;
+            self.0.inner.head().await
+        })
     }
     fn claim(&self) -> StoreFuture<'_, Head> {
-        self.0.inner.claim()
+        Box::pin(async move {
+            self.0.meanwhile("claim").await;
+            self.0.inner.claim().await
+        })
     }
     fn integrate<'a>(&'a self, step: &'a Integration) -> StoreFuture<'a, ()> {
-        self.0.inner.integrate(step)
+        Box::pin(async move {
+            self.0.meanwhile("integrate").await;
+            self.0.inner.integrate(step).await
+        })
     }
     fn tiles<'a>(&'a self, ids: &'a [TileId]) -> StoreFuture<'a, Vec<Tile>> {
         self.0.inner.tiles(ids)
@@ -70,19 +96,26 @@ impl AuditStore for Shared {
         self.0.inner.entries(start, limit)
     }
     fn placed(&self, writer: WriterId, first: u64, last: u64) -> StoreFuture<'_, Vec<(u64, u64, Hash)>> {
+        self.0.widest.fetch_max(last - first, Ordering::SeqCst);
         self.0.inner.placed(writer, first, last)
     }
     fn query<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, Vec<(u64, Vec<u8>)>> {
         self.0.inner.query(filter)
     }
     fn publish<'a>(&'a self, head: &'a Head, note: &'a str) -> StoreFuture<'a, ()> {
-        self.0.inner.publish(head, note)
+        Box::pin(async move {
+            self.0.meanwhile("publish").await;
+            self.0.inner.publish(head, note).await
+        })
     }
     fn checkpoints(&self, after: Option<u64>, limit: u32) -> StoreFuture<'_, Vec<(u64, String)>> {
         self.0.inner.checkpoints(after, limit)
     }
     fn latest_checkpoint(&self) -> StoreFuture<'_, Option<(u64, String)>> {
-        self.0.inner.latest_checkpoint()
+        Box::pin(async move {
+            self.0.meanwhile("latest").await;
+            self.0.inner.latest_checkpoint().await
+        })
     }
 }
 
@@ -94,6 +127,8 @@ async fn gated() -> (Clinic, AuditLog, Arc<Gated>) {
         appends: AtomicU64::new(0),
         fail_before: AtomicU64::new(0),
         fail_after: AtomicU64::new(0),
+        meanwhile: Mutex::new(None),
+        widest: AtomicU64::new(0),
     });
     let log = AuditLog::builder(Shared(Arc::clone(&gated)))
         .keys(clinic.keys.clone())
@@ -211,4 +246,70 @@ async fn an_append_of_unknown_outcome_is_an_error_although_it_may_be_there() {
     log.recorder().record(read(1)).await.unwrap_err();
     log.recorder().record(read(2)).await.unwrap();
     assert_complete(&log, [1, 2]).await;
+}
+
+#[tokio::test]
+async fn another_process_that_goes_ahead_is_no_rollback() {
+    for call in ["latest", "anything pending", "claim", "pending", "integrate", "head", "publish"] {
+        let (clinic, log, gated) = gated().await;
+        let other = clinic.open().await;
+        log.checkpoint().await.unwrap();
+        log.recorder().record(read(1)).await.unwrap();
+        *gated.meanwhile.lock().unwrap() = Some((call, other));
+        let checkpoint = log.checkpoint().await.unwrap_or_else(|error| panic!("before {call}: {error}"));
+        assert!(gated.meanwhile.lock().unwrap().is_none(), "{call} was called");
+        assert!(checkpoint.size() >= 5, "before {call}");
+        assert_complete(&log, [1, 1_000]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_that_cannot_be_written_down_is_raised_again() {
+    let (clinic, log, gated) = gated().await;
+    log.recorder().record(read(1)).await.unwrap();
+    clinic.run("UPDATE phi_audit_pending SET mac = zeroblob(32)").await;
+    gated.fail_before.store(1, Ordering::SeqCst);
+    assert!(matches!(log.checkpoint().await, Err(Error::Store(_))));
+    assert_eq!(log.status().await.unwrap().missing, 1);
+    assert!(matches!(log.checkpoint().await, Err(Error::AcknowledgedMissing { count: 1 })));
+    for kind in ["audit.quarantine", "audit.missing"] {
+        assert_eq!(log.query(&Query::new().kind(kind)).await.unwrap().events.len(), 1, "{kind}");
+    }
+    log.checkpoint().await.unwrap();
+    assert_eq!(log.status().await.unwrap().missing, 1, "counted once");
+}
+
+#[tokio::test]
+async fn events_that_the_next_identity_says_were_acknowledged_are_missed() {
+    let (clinic, log, gated) = gated().await;
+    for number in 1..=3 {
+        log.recorder().record(read(number)).await.unwrap();
+    }
+    // The end of what one identity wrote, so that no later number of it shows a gap.
+    clinic.run("DELETE FROM phi_audit_pending WHERE sequence > 2").await;
+    gated.fail_before.store(1, Ordering::SeqCst);
+    log.recorder().record(read(4)).await.unwrap_err();
+    log.recorder().record(read(5)).await.unwrap();
+    drop(log);
+    // The process ends before it could raise the alarm itself.
+    let report = clinic.open().await.verify().await.unwrap();
+    let problem = &report.first_wrong().unwrap().problem;
+    assert!(matches!(problem, Problem::Gap { first: 3, last: 4, .. }), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_replayed_row_does_not_make_the_whole_past_of_its_writer_be_read() {
+    let (clinic, log, gated) = gated().await;
+    log.recorder().record(read(0)).await.unwrap();
+    clinic.run("CREATE TABLE kept AS SELECT writer, sequence, entry, mac FROM phi_audit_pending").await;
+    for number in 1..3_000 {
+        log.recorder().record(read(number)).await.unwrap();
+    }
+    log.checkpoint().await.unwrap();
+    log.recorder().record(read(3_000)).await.unwrap();
+    clinic.run("INSERT INTO phi_audit_pending (writer, sequence, entry, mac) SELECT * FROM kept").await;
+    gated.widest.store(0, Ordering::SeqCst);
+    log.query(&Query::new()).await.unwrap();
+    assert!(gated.widest.load(Ordering::SeqCst) < 2_000);
+    assert_complete(&log, 0..=3_000).await;
 }
