@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use phi_types::{Action, Activity, Actor, Outcome, Purpose, RecordError, SubjectId};
 
-use super::touches::{Request, name};
+use super::touches::{Refusal, Request, name};
 
 /// Where a handler says whose records it touches. One per request, in the request's extensions; clones are the same.
 ///
@@ -66,8 +66,11 @@ impl AuditGuard {
 
     /// Records a read now, for streams: send nothing of this patient before it returns.
     ///
+    /// A read that fails, or whose future is dropped, becomes a touch like that of [`read`](Self::read): the response
+    /// waits for it, or is withheld.
+    ///
     /// # Errors
-    /// [`RecordError`] when it is not durable; then nothing may be sent.
+    /// [`RecordError`] when it is not durable, or when nobody in particular is asking; then nothing may be sent.
     pub async fn read_now(&self, subject: &SubjectId, purpose: Purpose) -> Result<(), RecordError> {
         let mut activity = self.activity("record.read", Action::Read, Outcome::Success, subject, purpose);
         {
@@ -75,7 +78,11 @@ impl AuditGuard {
             touches.touched = true;
             name(&mut activity, &touches);
         }
-        self.request.desk().recorder.record(activity).await
+        let nameless = activity.actor.is_none();
+        let mut unrecorded = Unrecorded { request: &self.request, activity: Some(activity.clone()) };
+        self.request.desk().recorder.record(activity).await?;
+        unrecorded.activity = None;
+        if nameless { Err(RecordError::new(Refusal::Nameless)) } else { Ok(()) }
     }
 
     /// Says that something was decrypted in this request. A response is withheld when something was opened and nothing
@@ -101,6 +108,18 @@ impl AuditGuard {
         Activity::new(kind, action, outcome, self.request.desk().clock.now())
             .about(subject.clone())
             .for_purpose(purpose)
+    }
+}
+
+/// A read that is not known to be durable: hands it to the request, whatever becomes of the future that records it.
+struct Unrecorded<'a> {
+    request: &'a Request,
+    activity: Option<Activity>,
+}
+
+impl Drop for Unrecorded<'_> {
+    fn drop(&mut self) {
+        self.request.touches().waiting.extend(self.activity.take());
     }
 }
 

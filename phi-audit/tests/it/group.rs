@@ -1,15 +1,19 @@
 //! Group commit: nothing acknowledged is lost or doubled, whoever gives up in between.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use phi_audit::{
     AuditLog, AuditStore, Counts, EntryRow, Error, Filter, Hash, Head, Integration, PendingRow, Problem, Query,
     SqliteAuditStore, StoreError, StoreFuture, Tile, TileId, WriterId,
 };
-use phi_types::Detail;
+use phi_keys::{
+    Change, Committed, EphemeralKeyring, KeyId, KeyRow, KeyStore, Keys, MemoryKeyStore, Slot, StoreFuture as KeyFuture,
+};
+use phi_types::{Detail, ManualClock};
 use tokio::sync::Semaphore;
 
 use crate::support::{Clinic, ORIGIN, read};
@@ -120,7 +124,10 @@ impl AuditStore for Shared {
 }
 
 async fn gated() -> (Clinic, AuditLog, Arc<Gated>) {
-    let clinic = Clinic::new().await;
+    gate(Clinic::new().await).await
+}
+
+async fn gate(clinic: Clinic) -> (Clinic, AuditLog, Arc<Gated>) {
     let gated = Arc::new(Gated {
         inner: SqliteAuditStore::new(clinic.pool.clone()),
         gate: Semaphore::new(1),
@@ -295,6 +302,60 @@ async fn events_that_the_next_identity_says_were_acknowledged_are_missed() {
     let report = clinic.open().await.verify().await.unwrap();
     let problem = &report.first_wrong().unwrap().problem;
     assert!(matches!(problem, Problem::Gap { first: 3, last: 4, .. }), "{problem:?}");
+}
+
+/// A key store that can go down.
+#[derive(Debug)]
+struct Down {
+    inner: MemoryKeyStore,
+    down: Arc<AtomicBool>,
+}
+
+impl KeyStore for Down {
+    fn prepare(&self) -> KeyFuture<'_, ()> {
+        self.inner.prepare()
+    }
+    fn commit<'a>(&'a self, change: &'a Change) -> KeyFuture<'a, Committed> {
+        self.inner.commit(change)
+    }
+    fn slot<'a>(&'a self, slot: &'a Slot) -> KeyFuture<'a, Vec<KeyRow>> {
+        if self.down.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(phi_keys::StoreError::unavailable("down")) });
+        }
+        self.inner.slot(slot)
+    }
+    fn by_kid(&self, kid: KeyId) -> KeyFuture<'_, Option<KeyRow>> {
+        self.inner.by_kid(kid)
+    }
+    fn domain_rows(&self) -> KeyFuture<'_, Vec<KeyRow>> {
+        self.inner.domain_rows()
+    }
+    fn purge(&self) -> KeyFuture<'_, bool> {
+        self.inner.purge()
+    }
+}
+
+#[tokio::test]
+async fn a_group_on_its_way_does_not_wait_for_keys() {
+    let (clock, down) = (ManualClock::at_unix_seconds(0), Arc::new(AtomicBool::new(false)));
+    let store = Down { inner: MemoryKeyStore::new(), down: Arc::clone(&down) };
+    let kek = EphemeralKeyring::generate().unwrap();
+    let keys = Keys::builder(store).kek(kek).clock(clock.clone()).build().await.unwrap();
+    let (_clinic, log, gated) = gate(Clinic { keys, ..Clinic::new().await }).await;
+    let shut = gated.gate.acquire().await.unwrap();
+    let recorder = log.recorder();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = recorder.record(read(1));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    drop(first);
+    drop(shut);
+    clock.advance(Duration::from_secs(1_000_000));
+    down.store(true, Ordering::SeqCst);
+    log.recorder().record(read(2)).await.unwrap_err();
+    let ended = tokio::time::timeout(Duration::from_secs(20), log.checkpoint()).await.expect("it does not spin");
+    ended.unwrap_err();
+    down.store(false, Ordering::SeqCst);
+    assert_complete(&log, [1]).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The layer and the guard in an axum router.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -89,6 +91,24 @@ async fn app() -> App {
         .route("/nothing", get(async || "no patient here"))
         .route("/stream", get(stream))
         .route("/now", get(now))
+        .route("/nameless/now", get(now))
+        .route(
+            "/careless",
+            get(async |touched: AuditGuard| {
+                let _ = touched.read_now(&patient(), Purpose::Treatment).await;
+                CHART
+            }),
+        )
+        .route(
+            "/impatient",
+            get(async |touched: AuditGuard| {
+                let patient = patient();
+                let mut reading = std::pin::pin!(touched.read_now(&patient, Purpose::Treatment));
+                let pending = std::future::poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_pending()));
+                assert!(pending.await);
+                CHART
+            }),
+        )
         .route(
             "/panic",
             get(async |touched: AuditGuard| -> StatusCode {
@@ -123,8 +143,8 @@ impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Frames<I> {
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Ready(self.0.next().map(|bytes| Ok(http_body::Frame::data(bytes))))
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.next().map(|bytes| Ok(http_body::Frame::data(bytes))))
     }
 }
 
@@ -233,6 +253,29 @@ async fn read_now_is_durable_when_it_returns() {
     let events = app.events("record.read").await;
     assert_eq!(events[0].event.purpose, Some(Purpose::BreakGlass));
     assert_eq!(events[0].event.actor.as_ref().unwrap().to_string(), "human:dr.osei");
+}
+
+#[tokio::test]
+async fn nobody_in_particular_may_not_read_now_either() {
+    let app = app().await;
+    assert_eq!(app.get("/nameless/now").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(app.events("record.read").await.len(), 1, "that it was tried is recorded");
+}
+
+#[tokio::test]
+async fn a_handler_that_ignores_a_failed_read_now_sends_nothing() {
+    let app = app().await;
+    app.off.store(true, Ordering::SeqCst);
+    for path in ["/careless", "/impatient"] {
+        let response = app.get(path).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(body(response).await, "");
+    }
+    app.off.store(false, Ordering::SeqCst);
+    assert_eq!(body(app.get("/careless").await).await, CHART);
+    assert_eq!(app.events("record.read").await.len(), 1, "once, when it succeeds");
+    assert_eq!(body(app.get("/impatient").await).await, CHART);
+    assert_eq!(app.events("record.read").await.len(), 2, "given up, and recorded before the response left");
 }
 
 #[tokio::test]
