@@ -28,18 +28,20 @@ impl Mark {
         note.map(|note| Checkpoint::open(&note, key).map_err(Error::Checkpoint)).transpose()
     }
 
-    /// Replaces the file unless it holds a checkpoint that is as large. Durable when ready.
-    pub(crate) async fn raise(&self, checkpoint: &Checkpoint, key: &VerifierKey) -> Result<(), Error> {
+    /// Replaces the file unless it holds a checkpoint that is as large, and returns one that is not this one. Durable when
+    /// ready.
+    pub(crate) async fn raise(&self, checkpoint: &Checkpoint, key: &VerifierKey) -> Result<Option<Checkpoint>, Error> {
         let (path, checkpoint, key) = (self.path.clone(), checkpoint.clone(), key.clone());
         blocking(move || {
             // Several processes may share one log and one mark; the lock makes look and replace one step.
             let lock = File::options().create(true).truncate(false).write(true).open(beside(&path, ".lock"))?;
             lock.lock()?;
             let stored = read(&path)?.and_then(|note| Checkpoint::open(&note, &key).ok());
-            if stored.is_some_and(|stored| stored.size() >= checkpoint.size()) {
-                return Ok(());
+            if let Some(stored) = stored.filter(|stored| stored.size() >= checkpoint.size()) {
+                let same = (stored.size(), stored.root()) == (checkpoint.size(), checkpoint.root());
+                return Ok(Some(stored).filter(|_| !same));
             }
-            replace(&path, checkpoint.note())
+            replace(&path, checkpoint.note()).map(|()| None)
         })
         .await
     }

@@ -105,8 +105,12 @@ impl Sequencer {
             };
             // Known from here on, even if what follows fails: nothing smaller or different may be signed after this.
             *signed = Signed { newest: Some(checkpoint.clone()), kept: false };
-            if let Some(mark) = &self.mark {
-                mark.raise(&checkpoint, &self.key).await?;
+            if let Some(mark) = &self.mark
+                && let Some(other) = mark.raise(&checkpoint, &self.key).await?
+            {
+                // Another process went ahead, which the store shows as well, or a copy of this log did, which it does not.
+                self.check_extends(&other, &self.store.head().await?).await?;
+                continue;
             }
             match self.store.publish(&head, checkpoint.note()).await {
                 Ok(()) => {

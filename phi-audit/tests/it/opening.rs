@@ -70,6 +70,46 @@ async fn an_older_copy_that_went_on_is_a_fork() {
 }
 
 #[tokio::test]
+async fn two_copies_of_a_log_do_not_both_go_on_under_one_mark() {
+    // The second copy reaches the same size as the first, or stays behind it, with other events.
+    for ahead in [1, 5] {
+        let (clinic, _) = Clinic::filled(2).await;
+        let path = clinic.folder.path().join("copy.db");
+        clinic.run(&format!("VACUUM INTO '{}'", path.display())).await;
+        let twin = AuditLog::builder(SqliteAuditStore::new(connect(&path).await))
+            .keys(clinic.keys.clone())
+            .origin(ORIGIN)
+            .high_water_mark(clinic.mark())
+            .open()
+            .await
+            .unwrap();
+        let mark = std::fs::read_to_string(clinic.mark()).unwrap();
+        let log = clinic.try_open().await;
+        assert!(matches!(log, Err(Error::RolledBack { .. })), "the mark is of the copy: {mark}");
+        let original = std::fs::read(clinic.mark()).unwrap();
+        // Opened at the same moment, before either raised the mark.
+        std::fs::remove_file(clinic.mark()).unwrap();
+        let (_, note): (i64, String) =
+            sqlx::query_as("SELECT size, note FROM phi_audit_checkpoint ORDER BY size DESC LIMIT 1")
+                .fetch_one(&clinic.pool)
+                .await
+                .unwrap();
+        std::fs::write(clinic.mark(), note).unwrap();
+        let log = clinic.open().await;
+        std::fs::write(clinic.mark(), original).unwrap();
+        for number in 0..ahead {
+            twin.recorder().record(read(number)).await.unwrap();
+        }
+        twin.checkpoint().await.unwrap();
+        log.recorder().record(read(100)).await.unwrap();
+        let error = log.checkpoint().await.unwrap_err();
+        assert!(matches!(error, Error::RolledBack { .. } | Error::Inconsistent { .. }), "{error:?}");
+        twin.recorder().record(read(7)).await.unwrap();
+        twin.checkpoint().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_is_rolled_back_under_a_running_log_is_not_signed_again() {
     let (clinic, _) = Clinic::filled(5).await;
     let log = clinic.open().await;
