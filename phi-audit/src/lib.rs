@@ -48,7 +48,8 @@
 //! - An activity that cannot be made durable is an error of `record`: what it describes must not happen, or its result
 //!   must not leave. Through [`AuditLayer`] the client gets 503 and no content.
 //! - A store that could lose what it acknowledges is refused when the log is opened.
-//! - A database that holds less than was signed, or something else, is not opened and not signed again.
+//! - A database whose tree holds less than was signed, or something else, is not opened and not signed again. Whether the
+//!   entries are still those of the tree is what [`AuditLog::verify`] and the offline verifier tell.
 //! - A pending row that does not come from a writer of this log goes into quarantine: it stays readable there, is
 //!   counted in [`Status::quarantined`], and an `audit.quarantine` entry says so.
 //! - Events that were acknowledged and have gone missing raise [`Error::AcknowledgedMissing`].
@@ -60,7 +61,10 @@
 //! | edits, removes, moves, adds signed entries | noticed, first wrong entry named | noticed |
 //! | rewrites entries and tree together | noticed by the signatures | noticed |
 //! | removes the end of the log, or puts an old copy back | not noticed | noticed |
+//! | rewrites the log and removes every checkpoint, before it is opened without a mark | not noticed | noticed |
 //! | alters or inserts pending rows | quarantined | quarantined |
+//! | puts entries into the tree, above the newest checkpoint | not noticed: the next checkpoint signs them | same |
+//! | alters or removes entries above the newest checkpoint | noticed by the writer while it runs | same |
 //! | removes pending rows | noticed by the writer while it runs, or as a gap when later rows of it remain | same |
 //!
 //! Whoever holds the audit key can write any history that was not yet copied elsewhere. Pseudonyms are PHI still: they
