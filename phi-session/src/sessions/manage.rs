@@ -3,6 +3,8 @@
 use phi_types::Actor;
 
 use super::Sessions;
+#[cfg(feature = "tower")]
+use crate::TokenHash;
 use crate::{EndReason, PublicId, Selector, Session, SessionError, SessionInfo, Tombstone};
 
 /// Rows that one sweep takes at a time, so that no write lock is held for long.
@@ -18,6 +20,19 @@ impl Sessions {
     pub async fn logout(&self, session: &Session) -> Result<(), SessionError> {
         let tombstone = Tombstone::new(EndReason::Logout, self.now()).by(session.user().to_string());
         self.end(Selector::One(session.public_id()), tombstone, None).await.map(|_| ())
+    }
+
+    /// As [`logout`](Self::logout), for a session that cannot be used now because it lies in the future: by the time that
+    /// a clock has caught up it would be live again.
+    #[cfg(feature = "tower")]
+    pub(crate) async fn logout_by_hash(&self, hash: TokenHash) -> Result<(), SessionError> {
+        match self.0.store.load(hash).await? {
+            Some(stored) if stored.row.token_hash == hash && self.vouches_for(&stored) => {
+                let tombstone = Tombstone::new(EndReason::Logout, self.now()).by(stored.row.user.to_string());
+                self.end(Selector::One(stored.row.public_id), tombstone, None).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends a session by its public id; says whether it was live.

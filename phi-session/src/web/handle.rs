@@ -98,9 +98,10 @@ impl SessionHandle {
             state.cookie = Cookie::Clear;
             mem::replace(&mut state.current, Err(Denied::Missing))
         };
-        match current {
-            Ok(session) => self.0.sessions.logout(&session).await,
-            Err(_) => Ok(()),
+        match (current, self.0.presented) {
+            (Ok(session), _) => self.0.sessions.logout(&session).await,
+            (Err(Denied::ClockFault), Some(hash)) => self.0.sessions.logout_by_hash(hash).await,
+            (Err(_), _) => Ok(()),
         }
     }
 

@@ -15,7 +15,8 @@ use crate::Sessions;
 ///   recorder fails, the answer is 503: nobody becomes anonymous because a database is down.
 /// - Unsafe requests and WebSocket handshakes that another site caused are answered with 403.
 /// - Passive requests do not extend the session: those with the header `X-Session-Passive`, event streams, WebSocket
-///   handshakes, and those with `Sec-Fetch-Dest: empty` unless [`interactive`](Self::interactive) says otherwise.
+///   handshakes, what pages of other sites embed or fetch, and those with `Sec-Fetch-Dest: empty` unless
+///   [`interactive`](Self::interactive) says otherwise.
 /// - Answers in a session carry `Cache-Control: no-store`; a body whose length is not known ends with an error at the
 ///   session's end. See [`GuardedBody`](super::GuardedBody) for what is not covered.
 #[derive(Clone)]

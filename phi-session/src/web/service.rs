@@ -43,8 +43,8 @@ where
             return SessionFuture::refused(StatusCode::FORBIDDEN);
         }
         let scripted = || passive::is_scripted(headers) && !interactive.as_ref().is_some_and(|rule| rule(method, uri));
-        let presence =
-            if passive::is_declared(method, headers) || scripted() { Presence::Passive } else { Presence::User };
+        let passive = passive::is_declared(method, headers) || passive::is_embedded(headers, origins) || scripted();
+        let presence = if passive { Presence::Passive } else { Presence::User };
         let denied = match presented {
             Presented::One(token) => match sessions.hash(token) {
                 Some(hash) => {

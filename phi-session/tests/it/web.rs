@@ -16,7 +16,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use phi_session::{
     Aal, Login, MemorySessionStore, Method, Policy, Session, SessionError, SessionHandle, SessionStore, Sessions,
-    StepUp, Token,
+    SqliteSessionStore, StepUp, Token,
 };
 use phi_types::ManualClock;
 use tokio::sync::{Mutex, mpsc};
@@ -251,6 +251,21 @@ async fn signing_in_again_ends_the_session_that_was_presented() {
 }
 
 #[tokio::test]
+async fn a_logout_is_final_even_where_the_clock_is_behind() {
+    let (behind, _, clock, pool, _folder) = in_sqlite(Policy::default()).await;
+    let ahead = ManualClock::at_unix_seconds(START + 90);
+    let (ahead, _) = over(SqliteSessionStore::open(pool).await.unwrap(), Policy::default(), ahead);
+    let mut browser = Browser::sign_in(&app(&ahead).0).await;
+    let cookie = browser.cookie.clone();
+    browser.router = app(&behind).0;
+    assert_eq!(browser.get("/chart").await.0, StatusCode::UNAUTHORIZED, "a row from the future");
+    assert_eq!(browser.send("POST", "/logout", &[]).await.status(), StatusCode::OK);
+    browser.cookie = cookie;
+    clock.advance(Duration::from_secs(90));
+    assert_eq!(browser.get("/chart").await.0, StatusCode::UNAUTHORIZED, "it does not come back with the time");
+}
+
+#[tokio::test]
 async fn requests_of_other_sites_do_not_reach_the_handler() {
     let (sessions, log, _) = in_memory(Policy::default());
     let (router, _) = app(&sessions);
@@ -317,6 +332,8 @@ async fn a_recorder_that_is_down_signs_nobody_in() {
     assert_eq!(inside.get("/").await.0, StatusCode::SERVICE_UNAVAILABLE, "the expiry has to be recorded first");
 }
 
+const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
+
 #[tokio::test]
 async fn passive_requests_never_extend() {
     let (sessions, _, clock) = in_memory(Policy::default());
@@ -334,6 +351,10 @@ async fn passive_requests_never_extend() {
         ("GET", "/htmx/row", &[("sec-fetch-dest", "empty")], true),
         ("GET", "/htmx/row", &[("sec-fetch-dest", "empty"), ("x-session-passive", "1")], false),
         ("POST", "/alive", &[("sec-fetch-dest", "empty")], true),
+        ("GET", "/chart", &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")], false),
+        ("GET", "/htmx/row", &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")], false),
+        ("GET", "/chart", &[("sec-fetch-site", "same-site"), ("sec-fetch-dest", "iframe"), NAVIGATE], false),
+        ("GET", "/chart", &[("sec-fetch-site", "same-site"), ("sec-fetch-dest", "document"), NAVIGATE], true),
     ] {
         clock.advance(Duration::from_secs(20));
         let before = last().await;
