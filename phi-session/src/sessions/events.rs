@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use phi_types::{Action, Activity, Actor, Outcome};
 
 use super::Sessions;
+use crate::store::REPORT_GRACE;
 use crate::{EndReason, Row, SessionError, Stored};
 
 /// Microseconds between two reports of one kind of refusal: whoever guesses tokens does not get to fill the log.
@@ -54,7 +55,7 @@ impl Sessions {
     pub(super) async fn report_end(&self, ended: &Stored, by: Option<&Actor>) -> Result<(), SessionError> {
         let Stored { row, stamp, ended: Some(tombstone) } = ended else { return Ok(()) };
         if !self.vouches_for(ended) {
-            // Whatever a forger wrote into the row must not enter the log as a fact about a user.
+            // A user, role or deadline that a forger wrote into the row must not enter the log as a fact about a user.
             self.tally(&self.0.forged).await?;
             self.0.store.reported(row.public_id).await?;
             return Ok(());
@@ -62,6 +63,10 @@ impl Sessions {
         let mut activity = self.activity(tombstone.reason.kind(), row).with("created", row.created);
         if matches!(tombstone.reason, EndReason::ExpiredIdle | EndReason::ExpiredAbsolute) {
             activity = activity.with("deadline", stamp.idle_deadline.min(row.absolute_deadline));
+        }
+        if self.now() >= tombstone.at.saturating_add(REPORT_GRACE) {
+            // A report that was lost is repeated with another time than that of the end.
+            activity = activity.with("ended", tombstone.at);
         }
         if let Some(by) = by {
             activity = activity.with("user", row.user.to_string()).by(by.clone());

@@ -236,6 +236,21 @@ async fn what_cannot_be_recorded_does_not_happen_and_an_end_happens_all_the_same
 }
 
 #[tokio::test]
+async fn a_late_report_says_when_the_session_ended() {
+    let (sessions, log, clock) = in_memory(Policy::default());
+    let live = sign_in(&sessions).await;
+    clock.advance(minutes(1));
+    log.refuse(true);
+    sessions.logout(&live.session).await.unwrap_err();
+    log.refuse(false);
+    clock.advance(minutes(30));
+    sessions.sweep().await.unwrap();
+    let late = log.all().pop().unwrap();
+    assert_eq!((late.kind.as_ref(), late.at), ("session.logout", Timestamp::from_unix_seconds(START + 31 * 60)));
+    assert_eq!(late.detail("ended"), Some(&Detail::Time(Timestamp::from_unix_seconds(START + 60))));
+}
+
+#[tokio::test]
 async fn an_expiry_that_cannot_be_recorded_is_an_error_first_and_recorded_later() {
     let (sessions, log, clock) = in_memory(Policy::default());
     let token = sign_in(&sessions).await.token;
