@@ -58,9 +58,10 @@
 //! - A store or a recorder that does not answer is an error (503), never an anonymous request and never a session.
 //! - A login or step-up that cannot be recorded does not happen. An end always happens; a report that was lost is
 //!   repeated by [`Sessions::sweep`].
-//! - The logoff is never late. It is early by less than [`Policy::coalescing_window`] (15 seconds by default), because
-//!   activity is written at most once in that time. A clock that steps back extends nothing; a row more than a minute in
-//!   the future is refused.
+//! - The logoff is never late by the clock of the process. It is early by less than [`Policy::coalescing_window`]
+//!   (15 seconds by default), because activity is written at most once in that time. A clock that steps back extends
+//!   nothing while the process runs. Between nodes, and across a restart, a session can outlive its deadline by as much
+//!   as their clocks differ: synchronise them. A row more than a minute in the future is refused.
 //! - Of two requests that replace a token at once, one wins and the other gets [`SessionError::Conflict`].
 //!
 //! # Security

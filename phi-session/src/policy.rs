@@ -165,7 +165,7 @@ impl Policy {
     }
 
     /// The coalescing window: activity is written only when it is this much newer than what is stored, so a session can
-    /// end this much early, never late. A sixtieth of the idle time, at most 15 seconds.
+    /// end this much early, never late by one clock. A sixtieth of the idle time, at most 15 seconds.
     #[must_use]
     pub fn coalescing_window(&self) -> Duration {
         (self.idle / 60).min(Duration::from_secs(15))
@@ -188,7 +188,7 @@ impl Policy {
              | absolute lifetime | {} |\n\
              | concurrent sessions per user | {limit} |\n\
              | possible earliness of the logoff | less than {} |\n\
-             | possible lateness of the logoff | none |\n",
+             | possible lateness of the logoff | none on one server; between servers, what their clocks differ by |\n",
             Span(self.idle),
             Span(self.warn),
             Span(self.absolute),
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn asvs_7_1_1_policy_document_lists_limits_and_nist_deviations() {
         let text = Policy::default().document();
-        for part in ["| 15 min |", "| 2 min |", "| 12 h |", "less than 15 s", "AAL3: within"] {
+        for part in ["| 15 min |", "| 2 min |", "| 12 h |", "less than 15 s", "none on one server;", "AAL3: within"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let text = Policy::nist_aal2().document();

@@ -1,7 +1,7 @@
 //! The state machine: pure functions of a stored session, an instant and a policy.
 //!
-//! Deadlines are exclusive: at the deadline the session is dead. Terminal states absorb. Time that steps back extends
-//! nothing. Nothing here waits, reads a clock or touches a store.
+//! Deadlines are exclusive: at the deadline the session is dead. Terminal states absorb. Time before what the row has
+//! seen extends nothing. Nothing here waits, reads a clock or touches a store.
 //!
 //! ```
 //! use core::time::Duration;
