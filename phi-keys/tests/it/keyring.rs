@@ -272,6 +272,18 @@ async fn a_keyring_serves_one_key_store() {
 }
 
 #[tokio::test]
+async fn a_store_whose_maker_died_before_it_was_pinned_is_pinned_when_it_is_opened() {
+    let desk = Desk::new();
+    let (store, keyring) = (Arc::new(MemoryKeyStore::new()), desk.keyring());
+    let unpinned = fs::read(desk.path("keyring")).unwrap();
+    let made = Keys::builder(Arc::clone(&store)).kek(keyring).build().await.unwrap();
+    desk.write("keyring", &unpinned);
+    let opened = Keys::builder(store).kek(desk.open().unwrap()).build().await.unwrap();
+    assert_eq!(opened.fingerprint(), made.fingerprint());
+    assert_eq!(desk.open().unwrap().root_pin().unwrap().pinned().unwrap(), Some(made.fingerprint()));
+}
+
+#[tokio::test]
 async fn a_keyring_that_was_opened_before_the_pin_makes_no_second_root_key() {
     let desk = Desk::new();
     let (early, late) = (desk.keyring(), desk.open().unwrap());
