@@ -104,14 +104,20 @@ async fn shredding(store: &dyn KeyStore) -> Result<(), Violation> {
     let counter = row(RowKind::Generation, &Slot::root(), 0, 20);
     let (next, third) =
         (row(RowKind::Generation, &Slot::root(), 0, 21), row(RowKind::Generation, &Slot::root(), 0, 22));
-    let tombstone = row(RowKind::Tombstone, &here, 0, 30);
+    let mut tombstone = row(RowKind::Tombstone, &here, 0, 30);
+    tombstone.wrapped = [[11; 32], [12; 32]].concat();
+    let mut forgetful = tombstone.clone();
+    forgetful.wrapped.truncate(32);
     commit(store, Change::new().insert(counter.clone())).await?;
 
     let shred = |from: &KeyRow, to: &KeyRow| {
         commit(store, Change::new().replace(from.clone(), to.clone()).shred(tombstone.clone()))
     };
     rule(shred(&next, &third).await? == Committed::Stale, "a shred against an old generation does nothing")?;
+    let unnamed = commit(store, Change::new().replace(counter.clone(), next.clone()).shred(forgetful)).await?;
+    rule(unnamed == Committed::Stale, "a shred whose tombstone does not name every key of the slot does nothing")?;
     rule(slot(store, &here).await?.len() == 2, "a shred that does nothing deletes nothing")?;
+    rule(slot(store, &Slot::root()).await? == [counter.clone()], "a shred that does nothing replaces nothing")?;
     rule(shred(&counter, &next).await? == Committed::Done, "a shred against the stored generation is done")?;
     rule(slot(store, &here).await? == [tombstone.clone()], "a shred leaves the tombstone alone")?;
     rule(slot(store, &elsewhere).await?.len() == 1, "a shred leaves other tenants' rows")?;

@@ -101,6 +101,13 @@ impl Tables {
                 return Committed::Exists;
             }
         }
+        if let Some(tombstone) = &change.tombstone {
+            let inserted = change.insert.iter().filter(|row| row.slot == tombstone.slot);
+            let deleted = self.rows(&tombstone.slot).iter().chain(inserted).filter(|row| row.kind == RowKind::Data);
+            if !tombstone.names(deleted.filter_map(|row| row.full_id.as_ref()).map(|id| id.as_bytes().as_slice())) {
+                return Committed::Stale;
+            }
+        }
         Committed::Done
     }
 

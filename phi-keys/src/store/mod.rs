@@ -115,7 +115,7 @@ pub struct Change {
     /// Rows to be inserted. Their places and kids must be free, and the slots of data keys without a tombstone.
     pub insert: Vec<KeyRow>,
     /// A tombstone to be inserted if it is absent. Every data key row of its slot is deleted so that its bytes are
-    /// overwritten.
+    /// overwritten; [`Committed::Stale`] when the tombstone does not name one of them, which was made meanwhile.
     pub tombstone: Option<KeyRow>,
 }
 
@@ -154,7 +154,7 @@ impl Change {
 pub enum Committed {
     /// It was done.
     Done,
-    /// A row that was to be replaced is another by now, or gone. Nothing was done.
+    /// A row that was to be replaced is another by now, or gone, or the tombstone does not name a key. Nothing was done.
     Stale,
     /// A row is at a place of the new ones, or has a kid of theirs. Nothing was done.
     Exists,

@@ -213,6 +213,12 @@ impl KeyRow {
         (self.kind, &self.slot, self.version) == (other.kind, &other.slot, other.version)
     }
 
+    /// Whether a tombstone names every one of these full ids.
+    pub(crate) fn names<'i>(&self, mut ids: impl Iterator<Item = &'i [u8]>) -> bool {
+        let (named, _) = self.wrapped.as_chunks::<32>();
+        ids.all(|id| id.is_empty() || named.iter().any(|name| name == id))
+    }
+
     /// What the MAC covers: every column but itself.
     fn mac_input(&self) -> Result<Vec<u8>, TlvError> {
         let mut list = Writer::new(MAC_DOMAIN);

@@ -75,6 +75,9 @@ mod stores {
                 change = change.replace(current, next);
             }
             if let Some(mut tombstone) = tombstone {
+                // Two of three name every key that there can be.
+                let names = if tombstone.version == 2 { 8 } else { 48 };
+                tombstone.wrapped = (0..names).flat_map(|id| [id; 32]).collect();
                 (tombstone.kind, tombstone.version, tombstone.full_id) = (RowKind::Tombstone, 0, None);
                 change = change.shred(tombstone);
             }

@@ -1,7 +1,7 @@
 //! Many tasks and several processes at once.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use phi_keys::{Change, Committed, Error, KeyId, KeyRow, KeyStore, KeyUse, Keys, MemoryKeyStore, Slot, StoreFuture};
 use tokio::sync::{Barrier, Semaphore};
@@ -202,6 +202,59 @@ async fn who_read_before_a_shred_and_comes_back_after_it_gets_nothing() {
         assert!(matches!(refused, Err(Error::Shredded)), "{refused:?}");
         assert_eq!(keys.cached(), 0);
     }
+}
+
+/// A store in which another process makes a key right after the subject's rows were read.
+#[derive(Debug)]
+struct Overtaken {
+    inner: Arc<MemoryKeyStore>,
+    other: Mutex<Option<Keys>>,
+}
+
+impl KeyStore for Overtaken {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.inner.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        self.inner.commit(change)
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let rows = self.inner.slot(slot).await;
+            let other = if slot.scope.is_some() { self.other.lock().unwrap().take() } else { None };
+            if let Some(other) = other {
+                other.data_key(&patient("a")).await.unwrap();
+            }
+            rows
+        })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.inner.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.domain_rows()
+    }
+
+    fn purge(&self) -> StoreFuture<'_, bool> {
+        self.inner.purge()
+    }
+}
+
+#[tokio::test]
+async fn a_shred_names_the_key_that_was_made_while_it_ran() {
+    let site = Site::new();
+    let other = site.keys().await;
+    let store = Overtaken { inner: Arc::clone(&site.store), other: Mutex::new(Some(other.clone())) };
+    let keys = Keys::builder(store).kek(Arc::clone(&site.kms)).tenant("clinic").build().await.unwrap();
+    let report = keys.shred(&subject("a")).await.unwrap();
+    // The other process still holds its lease, so this is the key that it made.
+    let made = other.data_key(&patient("a")).await.unwrap().full_id();
+    assert_eq!((report.keys, report.repeated), (vec![made], false));
+    assert_eq!(keys.shred(&subject("a")).await.unwrap().keys, [made], "the tombstone names it");
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ const INSERT: &str = "INSERT INTO phi_keys_row
 const REPLACE: &str =
     "UPDATE phi_keys_row SET full_id = ?6, parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11
     WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND mac = ?12";
+const DATA_IDS: &str =
+    "SELECT full_id FROM phi_keys_row WHERE kind = 2 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
 const DELETE_DATA: &str = "DELETE FROM phi_keys_row WHERE kind = 2 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
 
 /// Makes the tables, or refuses those of a newer version. To be called in a transaction.
@@ -102,6 +104,11 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, change: &Change) ->
         }
     }
     if let Some(tombstone) = &change.tombstone {
+        let keys = bind_slot(sqlx::query(DATA_IDS), &tombstone.slot).fetch_all(&mut *connection).await?;
+        let keys = keys.iter().map(|row| row.try_get::<&[u8], _>(0)).collect::<Result<Vec<_>, _>>()?;
+        if !tombstone.names(keys.into_iter()) {
+            return Ok(Committed::Stale);
+        }
         bind_row(INSERT, tombstone).execute(&mut *connection).await?;
         bind_slot(sqlx::query(DELETE_DATA), &tombstone.slot).execute(connection).await?;
     }
