@@ -15,6 +15,8 @@ use crate::{
 
 /// Longest text of an address: six groups and a dotted quad.
 const LONGEST: usize = 45;
+/// Punctuation behind an address that is looked through.
+const ENDING: usize = 8;
 
 /// Four octets without leading zeros that are neither a version nor part of something longer.
 pub(super) fn v4(text: &Text<'_>, word: Word, labels: Labels) -> Option<Finding> {
@@ -52,7 +54,9 @@ pub(crate) fn v6(text: &Text<'_>, colon: usize) -> Option<Finding> {
     if text.before(start).is_ascii_alphanumeric() || matches!(text.before(start), b':' | b'_' | b'.') {
         return None;
     }
-    let mut end = start + text.run(start, |b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+    // No further than an address can reach: the rest of the text may consist of nothing else.
+    let near = text.slice(start, (start + LONGEST + ENDING).min(text.len()));
+    let mut end = start + near.iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
     while text.at(end - 1) == b'.' || (text.at(end - 1) == b':' && text.at(end.wrapping_sub(2)) != b':') {
         end -= 1;
     }

@@ -155,6 +155,7 @@ fn repeated_pieces_take_time_by_their_length_alone() {
         "a%40b.co",
         "a:",
         "1::",
+        "2001:db8::110.1.2.3::",
         "\u{1b}[1;",
         "1 ",
         "1.",
