@@ -46,6 +46,8 @@
 //! - Values that are split over several fields, base64, compressed, or written in digits outside ASCII; `?bytes`, which
 //!   prints decimals.
 //! - Names of spans, targets, fields and threads, and spans filled through the OpenTelemetry API itself.
+//! - Bare digits whose label is glued to them (`DOB1980-05-12`), stands behind them or is parted from them by other words,
+//!   a comma, a semicolon, a bar or a closing bracket; numbers with mixed separators; mail addresses in quotes.
 //! - A date without its year, a date of a month only, and the time of day behind a date.
 //! - A layer placed *over* [`Redact`] sees raw values. It must be the outermost subscriber;
 //!   `tracing::subscriber::with_default` with another stack bypasses it, which [`is_installed`] tells.
