@@ -28,6 +28,8 @@ pub(super) fn wrong_column(event: &Event, stored: &Columns) -> Option<&'static s
 #[derive(Debug, Default)]
 pub(super) struct Writers {
     written: BTreeMap<WriterId, Written>,
+    /// Gaps that were found: their last number by writer and first number.
+    gaps: BTreeMap<(WriterId, u64), u64>,
     /// Altered entries whose writer and number are not known: they account for as many numbers that seem missing.
     skipped: u64,
 }
@@ -46,11 +48,19 @@ impl Writers {
         let written = self.written.entry(event.writer).or_default();
         written.closed = event.kind == "audit.writer.stop";
         let numbered = if event.sequence < written.next {
-            Some(Problem::Duplicate)
+            Some(self.repeated(event.writer, event.sequence))
         } else {
             self.reach(event.writer, event.sequence, event.sequence.saturating_add(1))
         };
         ended.into_iter().chain(numbered)
+    }
+
+    /// What is wrong with a number below the next one.
+    fn repeated(&self, writer: WriterId, sequence: u64) -> Problem {
+        match self.gaps.range((writer, 0)..=(writer, sequence)).next_back() {
+            Some((_, last)) if sequence <= *last => Problem::Late { writer, sequence },
+            _ => Problem::Duplicate,
+        }
     }
 
     /// A start says whom it replaces, and how much of what that one wrote was acknowledged.
@@ -78,7 +88,9 @@ impl Writers {
             return None;
         }
         // A gap that is above what was skipped is above zero, so `until` is, too.
-        Some(Problem::Gap { writer, first, last: until.saturating_sub(1), claimed: false })
+        let last = until.saturating_sub(1);
+        self.gaps.insert((writer, first), last);
+        Some(Problem::Gap { writer, first, last, claimed: false })
     }
 
     /// An entry that is told to be wrong anyway.

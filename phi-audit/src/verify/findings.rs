@@ -94,7 +94,7 @@ pub enum Problem {
     Column(&'static str),
     /// The bytes are not an entry that this version can read.
     Undecodable,
-    /// Events of a writer are not in the log although later ones are.
+    /// Events of a writer were not in the log when a later one was taken.
     Gap {
         /// The writer.
         writer: WriterId,
@@ -104,6 +104,13 @@ pub enum Problem {
         last: u64,
         /// Whether rows that were set aside, or one that waits, may account for it. Nobody vouches for them.
         claimed: bool,
+    },
+    /// The event is genuine, but entered the log after later ones of its writer: somebody held it back.
+    Late {
+        /// The writer.
+        writer: WriterId,
+        /// The writer's number of it, which lies in a gap that was found before.
+        sequence: u64,
     },
     /// Entries and tree were rewritten together; the signatures show it.
     Rewritten {
@@ -169,8 +176,11 @@ impl fmt::Display for Problem {
             Self::Column(name) => write!(f, "derived column {name} does not say what the entry says"),
             Self::Undecodable => f.write_str("not an entry that this version can read"),
             Self::Gap { writer, first, last, claimed } => {
-                write!(f, "missing before it: events {first} to {last} of writer {writer} are not in the log")?;
+                write!(f, "missing before it: events {first} to {last} of writer {writer} were not in the log")?;
                 if *claimed { f.write_str("; rows that wait or were set aside may be among them") } else { Ok(()) }
+            }
+            Self::Late { writer, sequence } => {
+                write!(f, "late: event {sequence} of writer {writer} was held back while later ones were taken")
             }
             Self::Rewritten { after, until } => {
                 write!(f, "rewritten: entries {after} to {} are not those that were signed", until.saturating_sub(1))

@@ -465,8 +465,13 @@ async fn a_column_that_is_no_text_is_named() {
 async fn a_head_that_promises_too_much_does_not_keep_the_verifier_busy() {
     let (clinic, key) = Clinic::filled(9).await;
     clinic.run("UPDATE phi_audit_head SET size = 1 << 62").await;
-    let report = tokio::time::timeout(core::time::Duration::from_secs(20), clinic.verify(&key)).await.unwrap();
-    assert!(named(11, Problem::Missing)(report.first_wrong().unwrap()), "{:?}", report.findings);
+    let bait = "INSERT INTO phi_audit_entry SELECT (1 << 62) - 1, entry, zeroblob(16), 0, at, kind, actor, subject, session \
+                FROM phi_audit_entry WHERE idx = 5";
+    for sql in ["SELECT 1", bait] {
+        clinic.run(sql).await;
+        let report = tokio::time::timeout(core::time::Duration::from_secs(20), clinic.verify(&key)).await.unwrap();
+        assert!(named(11, Problem::Missing)(report.first_wrong().unwrap()), "{:?}", report.findings);
+    }
     let known = phi_audit::Checkpoint::open(&std::fs::read_to_string(clinic.mark()).unwrap(), &key).unwrap();
     clinic.run("DELETE FROM phi_audit_entry WHERE idx > 8").await;
     clinic.run("UPDATE phi_audit_tile SET hashes = substr(hashes, 1, 9 * 32)").await;
@@ -474,4 +479,32 @@ async fn a_head_that_promises_too_much_does_not_keep_the_verifier_busy() {
     let report = verify_store(&store, &key, Some(known), &mut |_, _| {}).await.unwrap();
     assert_eq!(report.freshness, Freshness::Refuted);
     assert!(named(9, Problem::Missing)(report.first_wrong().unwrap()), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn a_row_that_was_held_back_is_late_and_no_duplicate() {
+    let (clinic, log, ..) = with_pending().await;
+    clinic.run("CREATE TABLE kept AS SELECT writer, sequence, entry, mac FROM phi_audit_pending").await;
+    clinic.run("DELETE FROM phi_audit_pending").await;
+    log.recorder().record(read(2)).await.unwrap();
+    log.checkpoint().await.unwrap_err();
+    clinic.run("INSERT INTO phi_audit_pending (writer, sequence, entry, mac) SELECT * FROM kept").await;
+    log.checkpoint().await.unwrap();
+    let report = log.verify().await.unwrap();
+    let [gap, late] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    assert!(matches!(gap, Finding { index: Some(2), problem: Problem::Gap { first: 2, last: 2, .. }, .. }), "{gap:?}");
+    assert!(matches!(late, Finding { index: Some(4), problem: Problem::Late { sequence: 2, .. }, .. }), "{late:?}");
+}
+
+#[tokio::test]
+async fn an_entry_before_the_first_is_added() {
+    let (clinic, key) = Clinic::filled(9).await;
+    clinic
+        .run(
+            "INSERT INTO phi_audit_entry SELECT -1, entry, zeroblob(16), 0, at, kind, actor, subject, session \
+             FROM phi_audit_entry WHERE idx = 5",
+        )
+        .await;
+    let report = clinic.verify(&key).await;
+    assert!(named(u64::MAX, Problem::Added)(report.first_wrong().unwrap()), "{:?}", report.findings);
 }

@@ -84,15 +84,26 @@ pub(super) async fn tiles(pool: &SqlitePool, ids: &[TileId]) -> Result<Vec<Tile>
     Ok(tiles)
 }
 
+const ENTRIES: &str = "SELECT idx, entry, writer, sequence, at, kind, actor, subject, session FROM phi_audit_entry \
+                       WHERE idx >= ? ORDER BY idx LIMIT ?";
+const ENTRIES_BELOW_ZERO: &str = "SELECT idx, entry, writer, sequence, at, kind, actor, subject, session FROM phi_audit_entry \
+                                  WHERE idx >= ? AND idx < 0 ORDER BY idx LIMIT ?";
+
+/// A negative index is nobody's but an intruder's. It counts as the unsigned number of the same bits, above every true one,
+/// so that a verifier comes across it.
 pub(super) async fn entries(pool: &SqlitePool, start: u64, limit: u32) -> Result<Vec<EntryRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT idx, entry, writer, sequence, at, kind, actor, subject, session FROM phi_audit_entry WHERE idx >= ? ORDER BY idx LIMIT ?",
-    )
-    .bind(to_sql(start)?)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::backend)?;
+    let mut rows = Vec::new();
+    if let Ok(start) = i64::try_from(start) {
+        rows = sqlx::query(ENTRIES).bind(start).bind(limit).fetch_all(pool).await.map_err(StoreError::backend)?;
+    }
+    let left = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(rows.len());
+    if left > 0 {
+        let below = sqlx::query(ENTRIES_BELOW_ZERO)
+            .bind(if start.cast_signed() < 0 { start.cast_signed() } else { i64::MIN })
+            .bind(limit);
+        let below = below.fetch_all(pool).await.map_err(StoreError::backend)?;
+        rows.extend(below.into_iter().take(left));
+    }
     rows.iter()
         .map(|row| {
             // What is not of its type here is a derived column that somebody altered: the verifier names it.
@@ -102,7 +113,7 @@ pub(super) async fn entries(pool: &SqlitePool, start: u64, limit: u32) -> Result
             columns.actor = text(row, "actor")?;
             columns.subject = get(row, "subject")?;
             columns.session = text(row, "session")?;
-            Ok(EntryRow::new(number(row, "idx")?, get(row, "entry")?, columns))
+            Ok(EntryRow::new(get::<i64>(row, "idx")?.cast_unsigned(), get(row, "entry")?, columns))
         })
         .collect()
 }
