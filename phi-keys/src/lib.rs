@@ -31,20 +31,30 @@
 //! | to | use |
 //! |---|---|
 //! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
+//! | keep KEKs in an HSM or another PKCS#11 token | `pkcs11::Pkcs11Pool` (feature `pkcs11`) |
 //! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
 //! | wrap without being able to unwrap | [`WrapOnly`] |
 //! | keep key rows | `SqliteKeyStore` (feature `sqlite`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` within a transaction |
-//! | sign checkpoints | [`Keys::signer`] |
+//! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
 //!
 //! # Features
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
+//! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `test-util`: the `conformance` suites for implementations of [`Kms`] and [`KeyStore`].
+//!
+//! # Evidence
+//! What each adapter was run against, by `cargo xtask test keys` on every change:
+//!
+//! | adapter | run against | kind of evidence |
+//! |---|---|---|
+//! | [`LocalKeyring`] | itself | real |
+//! | `pkcs11` | SoftHSM2 | real, a token in software; not run against hardware |
 //!
 //! # How it fails
 //! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. A failure is never
@@ -98,6 +108,8 @@ pub use id::{Fingerprint, FullId, KeyId};
 #[cfg(feature = "sqlite")]
 pub use keys::PendingShred;
 pub use keys::{DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
+#[cfg(feature = "pkcs11")]
+pub use kms::pkcs11;
 pub use kms::{
     Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekAct, KekChange, KekState, KekStatus,
     KekTarget, KekVersion, KekVersions, Kms, KmsAdmin, KmsError, KmsFuture, Rewrap, RootPin, WrapContext, WrapOnly,

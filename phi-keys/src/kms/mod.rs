@@ -23,6 +23,8 @@ mod admin;
 mod ephemeral;
 mod error;
 mod kek;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod status;
 mod wrap_only;
 mod wrapped;

@@ -21,6 +21,8 @@ mod conformance;
 mod crash;
 #[cfg(all(feature = "local", unix))]
 mod keyring;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 #[cfg(all(feature = "local", unix))]
 mod rewrap;
 #[cfg(feature = "sqlite")]

@@ -1,0 +1,5 @@
+//! The PKCS#11 adapter against SoftHSM2, a real token in software.
+
+mod softhsm;
+mod softhsm_lost;
+mod token;
