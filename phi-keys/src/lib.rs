@@ -33,6 +33,9 @@
 //! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
 //! | keep KEKs in an HSM or another PKCS#11 token | `pkcs11::Pkcs11Pool` (feature `pkcs11`) |
 //! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
+//! | have several KEKs for the same keys | [`KekSet`] |
+//! | survive a KMS that is busy, slow or down | [`Timeout`], [`Retry`], [`CircuitBreaker`], [`RateLimit`] around it |
+//! | count and log KMS calls | [`Observed`], [`KmsObserver`] |
 //! | wrap without being able to unwrap | [`WrapOnly`] |
 //! | keep key rows | `SqliteKeyStore` (feature `sqlite`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
@@ -46,6 +49,7 @@
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
+//! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
 //! - `test-util`: the `conformance` suites for implementations of [`Kms`] and [`KeyStore`].
 //!
 //! # Evidence
@@ -61,6 +65,10 @@
 //! remembered, so the next request tries again. What is unwrapped already keeps working until its lease ends (60 s unless
 //! set), also while the KMS is down: the domain keys stay in memory and an unchanged row needs no KMS.
 //!
+//! - One of several KMSs that is busy or down: another one unwraps. One that says no, because its KEK was disabled or a
+//!   permission taken away: that error, and no other KEK is asked unless [`OnTerminal::TryOthers`] was chosen.
+//! - A KMS that answers with something else: nothing opens, and a copy of a key that its KMS cannot give back is never
+//!   written.
 //! - A row that was altered, forged or moved: [`Error::RowRejected`]. A domain key row that was removed:
 //!   [`Error::Incomplete`].
 //! - A store that is not the pinned one: [`Error::RootMismatch`], [`Error::RootMissing`] or [`Error::RootNotPinned`].
@@ -107,13 +115,16 @@ pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
 #[cfg(feature = "sqlite")]
 pub use keys::PendingShred;
-pub use keys::{DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
+pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
+#[cfg(feature = "tokio-time")]
+pub use kms::TokioSleeper;
 #[cfg(feature = "pkcs11")]
 pub use kms::pkcs11;
 pub use kms::{
-    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekAct, KekChange, KekState, KekStatus,
-    KekTarget, KekVersion, KekVersions, Kms, KmsAdmin, KmsError, KmsFuture, Rewrap, RootPin, WrapContext, WrapOnly,
-    Wrapped, WrappedError,
+    Binding, Capabilities, Carrier, CircuitBreaker, CircuitOpen, ContextBinding, EphemeralKeyring, Jitter, KekAct,
+    KekChange, KekPolicy, KekSet, KekSetBuilder, KekState, KekStatus, KekTarget, KekVersion, KekVersions, Kms,
+    KmsAdmin, KmsCall, KmsError, KmsEvent, KmsFuture, KmsObserver, Observed, OnTerminal, RateLimit, Retry, RetryPolicy,
+    Rewrap, RootPin, Sleeper, TimedOut, Timeout, WrapContext, WrapOnly, Wrapped, WrappedError,
 };
 #[cfg(feature = "local")]
 pub use local::{KeyringError, LocalKeyring, Unlock};

@@ -13,7 +13,7 @@ use super::handle::Gate;
 use super::{Inner, Keys, root};
 use crate::error::Error;
 use crate::id::Fingerprint;
-use crate::kms::Kms;
+use crate::kms::{KekPolicy, KekSet, KekSetBuilder, Kms};
 use crate::store::KeyStore;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(10_000 -
 pub struct KeysBuilder {
     store: Arc<dyn KeyStore>,
     keks: Vec<Arc<dyn Kms>>,
+    set: Option<KekSet>,
     tenant: String,
     clock: Arc<dyn Clock>,
     lease: Duration,
@@ -38,6 +39,7 @@ impl KeysBuilder {
         Self {
             store,
             keks: Vec::new(),
+            set: None,
             tenant: "default".into(),
             clock: Arc::new(SystemClock::new()),
             lease: DEFAULT_LEASE,
@@ -48,9 +50,15 @@ impl KeysBuilder {
     }
 
     /// Adds a KEK. At least one is needed. Domain keys are wrapped under all of them and unwrapped with any that answers,
-    /// so they are as confidential as the weakest.
+    /// so they are as confidential as the weakest. For other policies see [`keks`](Self::keks).
     pub fn kek(mut self, kms: impl Kms) -> Self {
         self.keks.push(Arc::new(kms));
+        self
+    }
+
+    /// Takes the KEKs from a set, with its policy, instead of adding them one by one with [`kek`](Self::kek).
+    pub fn keks(mut self, keks: KekSet) -> Self {
+        self.set = Some(keks);
         self
     }
 
@@ -99,13 +107,17 @@ impl KeysBuilder {
     /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
     /// be; other [`Error`]s when KMS or store fail.
     pub async fn build(self) -> Result<Keys, Error> {
-        let Self { store, keks, tenant, clock, lease, capacity, fingerprint, generation } = self;
-        if keks.is_empty() {
-            return Err(Error::Config("no KEK was given: add a keyring or a KMS with `kek`"));
-        }
-        if keks.iter().enumerate().any(|(at, kek)| keks.iter().take(at).any(|other| other.kek_id() == kek.kek_id())) {
-            return Err(Error::Config("two KEKs have the same id: give each keyring or KMS once"));
-        }
+        let Self { store, keks, set, tenant, clock, lease, capacity, fingerprint, generation } = self;
+        let keks = match (set, keks.is_empty()) {
+            (Some(set), true) => set,
+            (Some(_), false) => {
+                return Err(Error::Config("KEKs were given one by one and as a set: put all into the set"));
+            }
+            (None, _) => keks
+                .into_iter()
+                .fold(KekSet::builder(KekPolicy::AnyOf).clock(Arc::clone(&clock)), KekSetBuilder::kek)
+                .build()?,
+        };
         if tenant.is_empty() || tenant.len() > 256 || tenant.chars().any(char::is_control) {
             return Err(Error::Config("a tenant name has 1 to 256 bytes and no control characters"));
         }
@@ -128,6 +140,7 @@ impl fmt::Debug for KeysBuilder {
         f.debug_struct("KeysBuilder")
             .field("store", &self.store)
             .field("keks", &self.keks)
+            .field("set", &self.set)
             .field("tenant", &self.tenant)
             .field("lease", &self.lease)
             .finish_non_exhaustive()

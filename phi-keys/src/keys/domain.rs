@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use zeroize::Zeroizing;
+
 use super::flight::Flights;
 use super::handle::{Cell, Gate, Handle};
 use super::{ATTEMPTS, Inner, Keys, envelope, root};
@@ -9,7 +11,7 @@ use crate::error::Error;
 use crate::id::FullId;
 use crate::random;
 use crate::scope::KeyUse;
-use crate::store::{Change, KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 
 pub(super) struct Domains {
     gate: Arc<Gate>,
@@ -24,6 +26,9 @@ struct Held {
     row_mac: [u8; 32],
     cell: Arc<Cell>,
 }
+
+/// The MAC of a new row, and its key.
+type Made = ([u8; 32], Zeroizing<[u8; 32]>);
 
 impl Domains {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
@@ -78,6 +83,7 @@ impl Keys {
             return Ok(());
         }
         let slot = Slot::new(tenant.clone(), key_use, None);
+        let mut made = None;
         for _ in 0..ATTEMPTS {
             let lease = domains.gate.begin();
             let rows = store.slot(&slot).await?;
@@ -86,14 +92,18 @@ impl Keys {
             let active = rows.iter().rev().find(|row| row.state == KeyState::Active).map(|row| row.version);
             let Some(active) = active else {
                 let version = rows.last().map_or(0, |row| row.version).checked_add(1).ok_or(Error::Contended)?;
-                self.create_domain(slot.clone(), version).await?;
+                made = self.create_domain(slot.clone(), version).await?;
                 continue;
             };
             let mut fresh = Vec::with_capacity(rows.len());
             for row in rows.iter().filter(|row| row.state.opens()) {
                 let (key, full_id) = match (domains.unchanged(row), row.full_id) {
                     (Some(cell), _) => (cell.key.clone(), cell.full_id),
-                    (None, Some(full_id)) => (envelope::unwrap_domain(keks, row).await?, full_id),
+                    (None, Some(full_id)) => match &made {
+                        // The row that this process has just written, whose copies were seen to open.
+                        Some((mac, key)) if *mac == row.mac => (Zeroizing::clone(key), full_id),
+                        _ => (envelope::unwrap_domain(keks, row).await?, full_id),
+                    },
                     (None, None) => return Err(Error::RowRejected(row.kind)),
                 };
                 let cell = Cell::new(key, full_id, &domains.gate, lease);
@@ -105,12 +115,13 @@ impl Keys {
         Err(Error::Contended)
     }
 
-    /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there.
-    async fn create_domain(&self, slot: Slot, version: u32) -> Result<(), Error> {
+    /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there. Returns the MAC of
+    /// the row and the key, if they were written.
+    async fn create_domain(&self, slot: Slot, version: u32) -> Result<Option<Made>, Error> {
         let Inner { store, keks, root, domains, .. } = &*self.0;
         let mut census = root.census(&**store).await?;
         if census.domains.iter().any(|row| row.slot == slot && row.version >= version) {
-            return Ok(());
+            return Ok(None);
         }
         let now = domains.gate.clock.now();
         let key = random::key()?;
@@ -119,8 +130,8 @@ impl Keys {
         row.authenticate(&root.mac_key)?;
         census.domains.push(row.clone());
         let next = census.generation.next(root::digest_of(&census.domains))?;
+        let made = (row.mac, key);
         let change = Change::new().replace(census.row, root.generation_row(&next, now)?).insert(row);
-        store.commit(&change).await?;
-        Ok(())
+        Ok((store.commit(&change).await? == Committed::Done).then_some(made))
     }
 }

@@ -1,14 +1,12 @@
 //! How keys are wrapped: a data key under its domain key, a domain key under carriers.
 
-use std::sync::Arc;
-
 use ring::digest;
 use zeroize::Zeroizing;
 
 use crate::derive::{self, KEY_LEN, Label};
 use crate::error::Error;
 use crate::f1::{self, MessageKey, Nonce, Suite};
-use crate::kms::{Binding, Carrier, Kms, KmsError, WrapContext, Wrapped};
+use crate::kms::{self, Binding, Carrier, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
 use crate::store::KeyRow;
 use crate::tlv::Writer;
 
@@ -39,47 +37,75 @@ pub(super) fn unwrap(parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Re
 }
 
 /// One copy of a domain key.
+#[derive(Clone)]
 pub(super) struct DomainCopy {
     pub(super) carrier: Wrapped,
     /// The domain key under the key that the carrier gives.
     pub(super) sealed: Vec<u8>,
 }
 
-/// Wraps the domain key that `row` names under every KEK, each with a carrier of its own.
-pub(super) async fn wrap_domain(keks: &[Arc<dyn Kms>], row: &KeyRow, key: &Key) -> Result<Vec<u8>, Error> {
+/// Wraps the domain key that `row` names under every KEK that the set wants, each with a carrier of its own.
+pub(super) async fn wrap_domain(keks: &KekSet, row: &KeyRow, key: &Key) -> Result<Vec<u8>, Error> {
     let context = context(row)?;
-    let mut copies = Vec::with_capacity(keks.len());
-    for kek in keks {
-        let carrier = Carrier::generate()?;
-        let wrapped = kek.wrap_dek(&carrier, &context).await?;
-        if wrapped.kek_id() != kek.kek_id() {
-            return Err(Error::Kms(KmsError::OtherKek));
-        }
-        let parent = carrier_key(&carrier, &context, kek.kek_id(), wrapped.binding())?;
-        copies.push(DomainCopy { sealed: wrap(&parent, row, key)?, carrier: wrapped });
-    }
-    encode(&copies)
+    let carriers = keks.wrap_dek(&context).await?;
+    let copies = carriers.into_iter().map(|(carrier, wrapped)| seal_copy(row, key, &context, &carrier, wrapped));
+    encode(&copies.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// Unwraps a domain key with any of the KEKs that holds a copy and answers.
-pub(super) async fn unwrap_domain(keks: &[Arc<dyn Kms>], row: &KeyRow) -> Result<Key, Error> {
+pub(super) async fn unwrap_domain(keks: &KekSet, row: &KeyRow) -> Result<Key, Error> {
     let context = context(row)?;
-    let mut failed = None;
-    for copy in decode(row)? {
-        let Some(kek) = keks.iter().find(|kek| kek.kek_id() == copy.carrier.kek_id()) else { continue };
-        let opened = match kek.unwrap_dek(&copy.carrier, &context).await {
-            Ok(carrier) => {
-                let parent = carrier_key(&carrier, &context, kek.kek_id(), copy.carrier.binding())?;
-                unwrap(&parent, row, &copy.sealed)
-            }
-            Err(error) => Err(Error::Kms(error)),
-        };
-        match opened {
-            Ok(key) => return Ok(key),
-            Err(error) => failed = failed.or(Some(error)),
-        }
+    let (carriers, sealed): (Vec<_>, Vec<_>) = decode(row)?.into_iter().map(|copy| (copy.carrier, copy.sealed)).unzip();
+    let open = |at: usize, carrier: &Carrier| {
+        let (wrapped, sealed) = carriers.get(at).zip(sealed.get(at)).ok_or(Error::NoKek)?;
+        let parent = carrier_key(carrier, &context, wrapped.kek_id(), wrapped.binding())?;
+        unwrap(&parent, row, sealed)
+    };
+    keks.unwrap_dek(&carriers, &context, open).await
+}
+
+/// Unwraps a domain key with the one KEK that holds this copy.
+pub(super) async fn open_copy(kek: &dyn Kms, row: &KeyRow, copy: &DomainCopy) -> Result<Key, Error> {
+    let context = context(row)?;
+    let carrier = kek.unwrap_dek(&copy.carrier, &context).await?;
+    let parent = carrier_key(&carrier, &context, copy.carrier.kek_id(), copy.carrier.binding())?;
+    unwrap(&parent, row, &copy.sealed)
+}
+
+/// A further copy of a domain key.
+pub(super) async fn add_copy(kek: &dyn Kms, row: &KeyRow, key: &Key) -> Result<DomainCopy, Error> {
+    let context = context(row)?;
+    let (carrier, wrapped) = kms::wrap_with(kek, &context).await?;
+    seal_copy(row, key, &context, &carrier, wrapped)
+}
+
+/// Moves a copy to the newest version of its KEK, and says whether that happened inside the KMS. `None` when the KMS binds
+/// contexts in another way by now, so that only a new copy will do.
+pub(super) async fn rewrap_copy(
+    kek: &dyn Kms,
+    row: &KeyRow,
+    copy: &DomainCopy,
+) -> Result<Option<(DomainCopy, bool)>, KmsError> {
+    let context = context(row).map_err(KmsError::failed)?;
+    let rewrap = kek.rewrap(&copy.carrier, &context).await?;
+    let server_side = matches!(rewrap, Rewrap::ServerSide(_));
+    let carrier = rewrap.into_wrapped();
+    if carrier.kek_id() != kek.kek_id() {
+        return Err(KmsError::OtherKek);
     }
-    Err(failed.unwrap_or(Error::NoKek))
+    let same = carrier.binding() == copy.carrier.binding();
+    Ok(same.then(|| (DomainCopy { carrier, sealed: copy.sealed.clone() }, server_side)))
+}
+
+fn seal_copy(
+    row: &KeyRow,
+    key: &Key,
+    context: &WrapContext,
+    carrier: &Carrier,
+    wrapped: Wrapped,
+) -> Result<DomainCopy, Error> {
+    let parent = carrier_key(carrier, context, wrapped.kek_id(), wrapped.binding())?;
+    Ok(DomainCopy { sealed: wrap(&parent, row, key)?, carrier: wrapped })
 }
 
 /// SHA-256 over what the key is bound to.
@@ -100,7 +126,7 @@ fn carrier_key(carrier: &Carrier, context: &WrapContext, kek_id: &str, binding: 
 }
 
 /// `u8 n ‖ n × (u32be length ‖ carrier ‖ u32be length ‖ sealed)`.
-fn encode(copies: &[DomainCopy]) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(copies: &[DomainCopy]) -> Result<Vec<u8>, Error> {
     let many = Error::Config("a domain key is wrapped under at most 255 KEKs");
     let mut out = vec![u8::try_from(copies.len()).map_err(|_| many)?];
     for copy in copies {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cache;
+mod complete;
 mod data;
 mod domain;
 mod envelope;
@@ -19,14 +20,14 @@ use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
 pub use handle::{DataKey, DomainKey};
-pub use report::{Rewrapped, Shredded};
+pub use report::{Completed, Rewrapped, Shredded};
 #[cfg(feature = "sqlite")]
 pub use shred::PendingShred;
 
 use crate::derive::{self, Label};
 use crate::error::Error;
 use crate::id::{Fingerprint, KeyId};
-use crate::kms::Kms;
+use crate::kms::KekSet;
 use crate::scope::{KeyUse, Scope};
 use crate::signer::Ed25519Signer;
 use crate::store::{KeyRow, KeyStore, RowKind, Slot};
@@ -60,7 +61,7 @@ pub struct Keys(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn KeyStore>,
-    keks: Vec<Arc<dyn Kms>>,
+    keks: KekSet,
     tenant: String,
     root: root::Root,
     domains: domain::Domains,
@@ -137,6 +138,12 @@ impl Keys {
     pub async fn session_key(&self) -> Result<Zeroizing<[u8; 32]>, Error> {
         let key = self.domain(KeyUse::Session, None).await?;
         Ok(derive::expand(&key.cell.key, Label::SESSION, &[]))
+    }
+
+    /// The KEKs under which domain keys are wrapped, to ask for their status.
+    #[must_use]
+    pub fn keks(&self) -> &KekSet {
+        &self.0.keks
     }
 
     /// Data keys in the cache.

@@ -47,6 +47,8 @@ pub struct Rewrapped {
     pub rewrapped: u64,
     /// Domain keys that were under the newest versions already.
     pub unchanged: u64,
+    /// Copies that were moved to a new version inside their KMS, so that nothing left it.
+    pub server_side: u64,
     /// The KEKs and versions under which every domain key now is, such as `local:clinic version 2`.
     pub keks: Vec<String>,
 }
@@ -58,6 +60,31 @@ impl Rewrapped {
         Activity::new("key.rewrap", Action::Update, Outcome::Success, at)
             .with("rewrapped", self.rewrapped)
             .with("unchanged", self.unchanged)
+            .with("server_side", self.server_side)
             .with("keks", self.keks.join(", "))
+    }
+}
+
+/// Copies that were missing were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "new copies of keys belong into the audit log"]
+#[non_exhaustive]
+pub struct Completed {
+    /// Domain keys that have more copies than before.
+    pub completed: u64,
+    /// Domain keys that had every copy already.
+    pub unchanged: u64,
+    /// Domain keys that still lack a copy, because a KMS did not answer: try again later.
+    pub incomplete: u64,
+}
+
+impl Completed {
+    /// The entry for the audit log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Activity {
+        Activity::new("key.complete", Action::Update, Outcome::Success, at)
+            .with("completed", self.completed)
+            .with("unchanged", self.unchanged)
+            .with("incomplete", self.incomplete)
     }
 }

@@ -1,7 +1,5 @@
 //! The store root key: made once, pinned outside, and from then on what every row is checked with.
 
-use std::sync::Arc;
-
 use phi_types::Timestamp;
 use ring::digest;
 use zeroize::Zeroizing;
@@ -10,7 +8,7 @@ use super::{ATTEMPTS, envelope};
 use crate::derive::{self, Label};
 use crate::error::Error;
 use crate::id::Fingerprint;
-use crate::kms::Kms;
+use crate::kms::KekSet;
 use crate::random;
 use crate::scope::Scope;
 use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
@@ -127,7 +125,7 @@ pub(super) fn digest_of(domains: &[KeyRow]) -> [u8; 32] {
 /// Opens the root key of a store, or makes it for an empty one.
 pub(super) async fn open(
     store: &dyn KeyStore,
-    keks: &[Arc<dyn Kms>],
+    keks: &KekSet,
     configured: Option<Fingerprint>,
     now: Timestamp,
 ) -> Result<(Root, u64), Error> {
@@ -166,8 +164,8 @@ pub(super) async fn open(
 /// Unwraps a root key that is pinned nowhere. A keyring that has never pinned a store pins the first one whose root key it
 /// opens itself: the process that made the store may have died before it could. A KEK that pins nothing does not count,
 /// because wrapping under it may take no more than a public key.
-async fn unwrap_unpinned(keks: &[Arc<dyn Kms>], row: &KeyRow) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let pinning = keks.iter().filter(|kek| kek.root_pin().is_some()).cloned().collect::<Vec<_>>();
+async fn unwrap_unpinned(keks: &KekSet, row: &KeyRow) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let pinning = keks.only(|kek| kek.root_pin().is_some());
     match envelope::unwrap_domain(&pinning, row).await {
         Err(Error::NoKek) => Err(Error::RootNotPinned),
         unwrapped => unwrapped,
@@ -175,9 +173,9 @@ async fn unwrap_unpinned(keks: &[Arc<dyn Kms>], row: &KeyRow) -> Result<Zeroizin
 }
 
 /// The pinned fingerprint, in which every place that pins one agrees.
-fn pinned(keks: &[Arc<dyn Kms>], configured: Option<Fingerprint>) -> Result<Option<Fingerprint>, Error> {
+fn pinned(keks: &KekSet, configured: Option<Fingerprint>) -> Result<Option<Fingerprint>, Error> {
     let mut pinned = configured;
-    for pin in keks.iter().filter_map(|kek| kek.root_pin()) {
+    for pin in keks.all().filter_map(|kek| kek.root_pin()) {
         match (pin.pinned()?, pinned) {
             (Some(one), Some(other)) if !one.matches(&other) => return Err(Error::RootMismatch),
             (Some(one), _) => pinned = Some(one),
@@ -187,12 +185,12 @@ fn pinned(keks: &[Arc<dyn Kms>], configured: Option<Fingerprint>) -> Result<Opti
     Ok(pinned)
 }
 
-fn pin(keks: &[Arc<dyn Kms>], fingerprint: Fingerprint) -> Result<(), Error> {
-    keks.iter().filter_map(|kek| kek.root_pin()).try_for_each(|pin| pin.pin(fingerprint)).map_err(Error::Kms)
+fn pin(keks: &KekSet, fingerprint: Fingerprint) -> Result<(), Error> {
+    keks.all().filter_map(|kek| kek.root_pin()).try_for_each(|pin| pin.pin(fingerprint)).map_err(Error::Kms)
 }
 
 /// Makes root key and generation row together. `None` when somebody else was first.
-async fn create(store: &dyn KeyStore, keks: &[Arc<dyn Kms>], now: Timestamp) -> Result<Option<Root>, Error> {
+async fn create(store: &dyn KeyStore, keks: &KekSet, now: Timestamp) -> Result<Option<Root>, Error> {
     let key = random::key()?;
     let root = Root::new(&key);
     let mut row = new_domain_row(Slot::root(), 1, &key, now);

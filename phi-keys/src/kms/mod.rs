@@ -23,9 +23,13 @@ mod admin;
 mod ephemeral;
 mod error;
 mod kek;
+mod layer;
+mod observer;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+mod set;
 mod status;
+mod wait;
 mod wrap_only;
 mod wrapped;
 
@@ -40,7 +44,14 @@ pub use admin::{KekAct, KekChange, KekTarget, KekVersion, KekVersions, KmsAdmin}
 pub use ephemeral::EphemeralKeyring;
 pub use error::KmsError;
 pub(crate) use kek::Kek;
+pub use layer::{CircuitBreaker, CircuitOpen, Observed, RateLimit, Retry, RetryPolicy, TimedOut, Timeout};
+pub use observer::{KmsCall, KmsEvent, KmsObserver};
+pub(crate) use set::wrap_with;
+pub use set::{KekPolicy, KekSet, KekSetBuilder, OnTerminal};
 pub use status::{Capabilities, ContextBinding, KekState, KekStatus};
+#[cfg(feature = "tokio-time")]
+pub use wait::TokioSleeper;
+pub use wait::{Jitter, Sleeper};
 pub use wrap_only::WrapOnly;
 pub use wrapped::{Binding, Wrapped, WrappedError};
 

@@ -8,8 +8,12 @@
     missing_docs
 )]
 
+mod faults;
 mod hierarchy;
+mod injection;
+mod kek_set;
 mod kms;
+mod layers;
 mod properties;
 mod races;
 mod support;

@@ -1,0 +1,157 @@
+//! Every call to a KMS may fail, hang, or answer with something else.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use phi_keys::{
+    Error, FullId, KekPolicy, KekSet, KeyUse, Keys, KmsAdmin, MemoryKeyStore, OnTerminal, Retry, RetryPolicy, Timeout,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::faults::{ALL, Fault, Faulty, Hours};
+use crate::support::patient;
+
+const USES: [KeyUse; 2] = [KeyUse::Index, KeyUse::Audit];
+
+struct World {
+    store: Arc<MemoryKeyStore>,
+    keks: Vec<Arc<Faulty>>,
+    hours: Hours,
+}
+
+impl World {
+    fn new(names: &[&str]) -> Self {
+        let keks = names.iter().map(|name| Faulty::named(name)).collect();
+        Self { store: Arc::new(MemoryKeyStore::new()), keks, hours: Hours::new() }
+    }
+
+    /// A process: a key manager that knows nothing yet, over the same store and KMSs.
+    async fn process(&self, policy: KekPolicy, on_terminal: OnTerminal) -> Result<Keys, Error> {
+        let set = self.keks.iter().fold(
+            KekSet::builder(policy).on_terminal(on_terminal).clock(self.hours.clock.clone()),
+            |set, kek| {
+                let timed = Timeout::new(Arc::clone(kek), Duration::from_secs(1), self.hours.clone());
+                set.kek(Retry::new(timed, RetryPolicy::attempts(2), self.hours.clone()))
+            },
+        );
+        Keys::builder(Arc::clone(&self.store)).keks(set.build()?).build().await
+    }
+
+    fn heal(&self) {
+        for kek in &self.keks {
+            kek.script([]);
+            kek.set(None);
+        }
+    }
+}
+
+/// What a process got hold of, by name.
+type Got = Vec<(usize, FullId)>;
+
+/// Everything that a process does with its KMS; failures are passed over.
+async fn work(world: &World, policy: KekPolicy, on_terminal: OnTerminal, got: &mut Got) {
+    let Ok(keys) = world.process(policy, on_terminal).await else { return };
+    for (at, key_use) in USES.into_iter().enumerate() {
+        got.extend(keys.domain_key(key_use).await.ok().map(|key| (at, key.full_id())));
+    }
+    for (at, name) in [(2, "a"), (3, "b")] {
+        got.extend(keys.data_key(&patient(name)).await.ok().map(|key| (at, key.full_id())));
+    }
+    let _ = keys.rewrap().await;
+    let _ = keys.complete().await;
+}
+
+/// When all KMSs answer again, every key is there that anybody ever got, and the same.
+async fn check(world: &World, got: &Got, story: &str) {
+    world.heal();
+    for policy in [KekPolicy::AnyOf, KekPolicy::PrimaryWithFailover, KekPolicy::Single] {
+        let keys = world.process(policy, OnTerminal::Stop).await;
+        let keys = keys.unwrap_or_else(|error| panic!("{story}: the store cannot be opened: {error:?}"));
+        for (at, full_id) in got {
+            let found = match USES.get(*at) {
+                Some(key_use) => keys.domain_key(*key_use).await.map(|key| key.full_id()),
+                None => keys.data_key(&patient(if *at == 2 { "a" } else { "b" })).await.map(|key| key.full_id()),
+            };
+            assert_eq!(found.unwrap(), *full_id, "{story}");
+        }
+        let _ = keys.complete().await.unwrap();
+        let _ = keys.rewrap().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_fault_at_any_call_loses_no_key_and_opens_no_wrong_one() {
+    for fault in ALL {
+        for at in 0..60 {
+            let world = World::new(&["only"]);
+            let mut got = Vec::new();
+            // Two in a row, since a transient one is tried again.
+            let script = (0..at).map(|_| None).chain([Some(fault), Some(fault)]);
+            world.keks[0].script(script);
+            work(&world, KekPolicy::AnyOf, OnTerminal::Stop, &mut got).await;
+            let _ = world.keks[0].kms.rotate().await.unwrap();
+            work(&world, KekPolicy::AnyOf, OnTerminal::Stop, &mut got).await;
+            check(&world, &got, &format!("{fault:?} at call {at}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_one_of_two_kmss_is_down_nothing_fails() {
+    for fault in [Fault::Down, Fault::Hang, Fault::Throttled(None), Fault::Damaged] {
+        for down in 0..2 {
+            let world = World::new(&["east", "west"]);
+            let mut got = Vec::new();
+            work(&world, KekPolicy::PrimaryWithFailover, OnTerminal::Stop, &mut got).await;
+            assert_eq!(got.len(), 4);
+            world.keks[down].set(Some(fault));
+            let other = world.process(KekPolicy::PrimaryWithFailover, OnTerminal::Stop).await.unwrap();
+            for key_use in [KeyUse::Index, KeyUse::Audit, KeyUse::Session] {
+                other.domain_key(key_use).await.unwrap();
+            }
+            for name in ["a", "b", "c"] {
+                other.data_key(&patient(name)).await.unwrap();
+            }
+            check(&world, &got, &format!("{fault:?} of {down}")).await;
+        }
+    }
+}
+
+fn script() -> impl Strategy<Value = Vec<Option<Fault>>> {
+    vec(option::weighted(0.3, select(&ALL[..])), 0..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_faults_of_two_kmss_lose_no_key_and_open_no_wrong_one(
+        east in script(),
+        west in script(),
+        policies in vec(
+            (
+                select(vec![KekPolicy::Single, KekPolicy::AnyOf, KekPolicy::PrimaryWithFailover]),
+                select(vec![OnTerminal::Stop, OnTerminal::TryOthers]),
+                any::<bool>(),
+            ),
+            1..5,
+        ),
+    ) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let world = World::new(&["east", "west"]);
+            let mut got = Vec::new();
+            world.keks[0].script(east.clone());
+            world.keks[1].script(west.clone());
+            for (policy, on_terminal, rotate) in &policies {
+                work(&world, *policy, *on_terminal, &mut got).await;
+                if *rotate {
+                    let _ = world.keks[0].kms.rotate().await.unwrap();
+                }
+            }
+            check(&world, &got, "any faults").await;
+        });
+    }
+}
