@@ -50,6 +50,7 @@
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
+//! - `vault`: the module `vault`, a Transit key of HashiCorp Vault or OpenBao. Needs the tokio runtime.
 //! - `test-util`: the `conformance` suites for implementations of [`Kms`] and [`KeyStore`].
 //!
 //! # Evidence
@@ -59,6 +60,7 @@
 //! |---|---|---|
 //! | [`LocalKeyring`] | itself | real |
 //! | `pkcs11` | SoftHSM2 | real, a token in software; not run against hardware |
+//! | `vault` | a contract simulator with real cryptography, which Vault's Python client drives too | simulator; not run against a real Vault |
 //!
 //! # How it fails
 //! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. A failure is never
@@ -120,6 +122,8 @@ pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shre
 pub use kms::TokioSleeper;
 #[cfg(feature = "pkcs11")]
 pub use kms::pkcs11;
+#[cfg(feature = "vault")]
+pub use kms::vault;
 pub use kms::{
     Binding, Capabilities, Carrier, CircuitBreaker, CircuitOpen, ContextBinding, EphemeralKeyring, Jitter, KekAct,
     KekChange, KekPolicy, KekSet, KekSetBuilder, KekState, KekStatus, KekTarget, KekVersion, KekVersions, Kms,

@@ -27,8 +27,12 @@ mod layer;
 mod observer;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+#[cfg(feature = "vault")]
+mod provider;
 mod set;
 mod status;
+#[cfg(feature = "vault")]
+pub mod vault;
 mod wait;
 mod wrap_only;
 mod wrapped;

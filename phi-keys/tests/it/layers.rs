@@ -35,7 +35,7 @@ async fn a_kms_that_hangs_is_given_up_in_time() {
     let (kms, hours) = (Faulty::named("kek"), Hours::new());
     let timed = Timeout::new(Arc::clone(&kms), ms(2_000), hours.clone());
     assert!(timed.status().await.is_ok());
-    assert_eq!(hours.slept(), [], "what answers at once is not waited for");
+    assert!(hours.slept().is_empty(), "what answers at once is not waited for");
 
     kms.script([Some(Fault::Hang)]);
     let error = timed.status().await.unwrap_err();
@@ -76,7 +76,7 @@ async fn a_retry_waits_as_long_as_it_is_asked_to_or_does_not_retry() {
     kms.script([Some(Fault::Throttled(Some(ms(60_000))))]);
     let error = retry.status().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(ms(60_000)));
-    assert_eq!(hours.slept(), []);
+    assert!(hours.slept().is_empty());
 }
 
 #[tokio::test]

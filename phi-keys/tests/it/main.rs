@@ -33,3 +33,5 @@ mod rewrap;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod shred;
+#[cfg(all(feature = "vault", feature = "test-util"))]
+mod vault;

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::place::{self, Folder};
+use super::python::EMULATORS;
 use super::supervise::Supervised;
 use super::{Running, http, python};
 use crate::shell::Result;
@@ -11,8 +12,8 @@ const ANSWERED: &str = "kms:ListKeys";
 
 pub(super) fn moto() -> Result<Running> {
     start("moto", "PHI_TEST_MOTO_URL", |port| {
-        let mut command = Command::new(python::program(&python::folder(), "python"));
-        command.arg(python::program(&python::folder(), "moto_server")).args([
+        let mut command = Command::new(python::program(&python::folder(EMULATORS), "python"));
+        command.arg(python::program(&python::folder(EMULATORS), "moto_server")).args([
             "-H",
             "127.0.0.1",
             "-p",
@@ -24,16 +25,16 @@ pub(super) fn moto() -> Result<Running> {
 
 pub(super) fn ministack() -> Result<Running> {
     start("ministack", "PHI_TEST_MINISTACK_URL", |port| {
-        let mut command = Command::new(python::program(&python::folder(), "python"));
+        let mut command = Command::new(python::program(&python::folder(EMULATORS), "python"));
         // It would listen on every address of the machine without BIND_HOST.
-        command.arg(python::program(&python::folder(), "ministack"));
+        command.arg(python::program(&python::folder(EMULATORS), "ministack"));
         command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
         command
     })
 }
 
 fn start(name: &str, variable: &'static str, command: impl Fn(u16) -> Command) -> Result<Running> {
-    python::environment()?;
+    python::make(EMULATORS)?;
     let guard_and_port = place::with_port(|port| {
         let folder = Folder::new(name)?;
         let mut command = command(port);
@@ -45,7 +46,13 @@ fn start(name: &str, variable: &'static str, command: impl Fn(u16) -> Command) -
     let (guard, port) = guard_and_port?;
     let place = format!("127.0.0.1:{port}, started for this run");
     let environment = vec![(variable, format!("http://127.0.0.1:{port}"))];
-    Ok(Running { version: python::version(name)?, place, answered: ANSWERED, environment, _guard: Some(guard) })
+    Ok(Running {
+        version: python::version(EMULATORS, name)?,
+        place,
+        answered: ANSWERED,
+        environment,
+        _guard: Some(guard),
+    })
 }
 
 /// Neither emulator checks signatures, but both read the service from the credential's scope.

@@ -7,6 +7,7 @@ mod place;
 mod postgres;
 mod python;
 mod redis;
+mod sdks;
 mod softhsm;
 pub(crate) mod supervise;
 
@@ -23,10 +24,12 @@ pub(crate) enum Part {
     SoftHsm,
     Moto,
     Ministack,
+    Sdk,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 5] = [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack, Self::Sdk];
 
     /// The word on the command line, and the module name of the tests that use the part.
     pub(crate) const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Part {
             Self::SoftHsm => "softhsm",
             Self::Moto => "moto",
             Self::Ministack => "ministack",
+            Self::Sdk => "sdk",
         }
     }
 
@@ -47,6 +51,7 @@ impl Part {
             Self::SoftHsm => "SoftHSM2",
             Self::Moto => "moto (AWS)",
             Self::Ministack => "ministack (AWS)",
+            Self::Sdk => "vendors' Python SDKs",
         }
     }
 
@@ -65,7 +70,8 @@ impl Part {
             Self::Postgres => postgres::missing(),
             Self::Redis => redis::missing(),
             Self::SoftHsm => softhsm::missing(),
-            Self::Moto | Self::Ministack => python::missing(),
+            Self::Moto | Self::Ministack => python::missing(python::EMULATORS),
+            Self::Sdk => python::missing(python::SDKS),
         }
     }
 
@@ -76,6 +82,7 @@ impl Part {
             Self::SoftHsm => softhsm::start(),
             Self::Moto => emulators::moto(),
             Self::Ministack => emulators::ministack(),
+            Self::Sdk => sdks::provide(),
         }
     }
 }
@@ -101,7 +108,7 @@ pub(crate) fn provide(parts: &BTreeSet<Part>) -> Result<Vec<(Part, Running)>> {
     // The attempt may fail for one package and still bring the others: what is really missing shows when the parts start.
     let installed = packages::install(&missing);
     if parts.iter().any(|part| matches!(part, Part::Moto | Part::Ministack)) {
-        python::environment()?;
+        python::make(python::EMULATORS)?;
     }
     let mut running = Vec::new();
     let mut failures = Vec::new();

@@ -17,7 +17,11 @@ struct Area {
 
 const AREAS: &[Area] = &[
     Area { name: "types", folder: "phi-types", parts: &[] },
-    Area { name: "keys", folder: "phi-keys", parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack] },
+    Area {
+        name: "keys",
+        folder: "phi-keys",
+        parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack, Part::Sdk],
+    },
     Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres] },
     Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack] },
     Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis] },
@@ -95,7 +99,7 @@ mod tests {
     fn everything_needs_every_part_but_those_left_out() {
         let plan = Plan::parse(&["--without", "redis,moto"]).unwrap();
         assert_eq!(plan.left_out, [Part::Redis, Part::Moto].into());
-        assert_eq!(plan.parts, [Part::Postgres, Part::SoftHsm, Part::Ministack].into());
+        assert_eq!(plan.parts, [Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Sdk].into());
     }
 
     #[test]

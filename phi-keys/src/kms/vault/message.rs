@@ -1,0 +1,141 @@
+//! The bodies of requests and answers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64ct::{Base64, Encoding};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::error::VaultError;
+use crate::kms::{Carrier, WrapContext};
+
+/// What most answers are wrapped in.
+#[derive(Deserialize)]
+pub(super) struct Data<T> {
+    pub(super) data: T,
+}
+
+#[derive(Serialize)]
+pub(super) struct Encrypt<'a> {
+    pub(super) plaintext: &'a str,
+    pub(super) context: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Decrypt<'a> {
+    pub(super) ciphertext: &'a str,
+    pub(super) context: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Batch<'a> {
+    pub(super) batch_input: Vec<Decrypt<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Encrypted {
+    pub(super) ciphertext: String,
+    /// Left out by older servers.
+    pub(super) key_version: Option<u64>,
+}
+
+/// Borrowed from the answer, which is wiped.
+#[derive(Deserialize)]
+pub(super) struct Decrypted<'a> {
+    #[serde(borrow)]
+    plaintext: Cow<'a, str>,
+}
+
+impl Decrypted<'_> {
+    /// The carrier; anything but 32 bytes is not one.
+    pub(super) fn carrier(&self) -> Result<Carrier, VaultError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        // One byte more than fits is an error of the decoder, one less a shorter slice.
+        match Base64::decode(self.plaintext.as_bytes(), &mut *bytes) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Carrier::from_bytes(bytes)),
+            _ => Err(VaultError::Malformed),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct BatchResults<'a> {
+    #[serde(borrow)]
+    pub(super) batch_results: Vec<BatchResult<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BatchResult<'a> {
+    #[serde(borrow, default)]
+    pub(super) error: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    plaintext: Option<Cow<'a, str>>,
+}
+
+impl BatchResult<'_> {
+    pub(super) fn carrier(self) -> Result<Carrier, VaultError> {
+        match (self.error.filter(|error| !error.is_empty()), self.plaintext) {
+            (Some(error), _) => Err(super::error::by_message(&error)),
+            (None, Some(plaintext)) => Decrypted { plaintext }.carrier(),
+            (None, None) => Err(VaultError::Malformed),
+        }
+    }
+}
+
+/// `GET keys/:name`.
+#[derive(Deserialize)]
+pub(super) struct Key {
+    pub(super) derived: bool,
+    pub(super) latest_version: u64,
+    pub(super) min_decryption_version: u64,
+    #[serde(default)]
+    pub(super) min_encryption_version: u64,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// Older versions were trimmed away.
+    #[serde(default)]
+    pub(super) min_available_version: u64,
+    /// When each version was made, in Unix seconds for symmetric keys; disabled versions are not listed.
+    #[serde(default)]
+    pub(super) keys: BTreeMap<String, Value>,
+}
+
+/// The answer to a login or a renewal.
+#[derive(Deserialize)]
+pub(super) struct Granted {
+    pub(super) auth: Auth,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Auth {
+    pub(super) client_token: String,
+    /// Seconds; 0 for a token that never expires.
+    pub(super) lease_duration: u64,
+    pub(super) renewable: bool,
+}
+
+/// `lookup-self`.
+#[derive(Deserialize)]
+pub(super) struct Token {
+    /// Seconds left; 0 for a token that never expires.
+    pub(super) ttl: u64,
+    #[serde(default)]
+    pub(super) renewable: bool,
+}
+
+/// `sys/health`.
+#[derive(Deserialize)]
+pub(super) struct Health {
+    pub(super) initialized: bool,
+    pub(super) sealed: bool,
+    pub(super) standby: bool,
+    #[serde(default)]
+    pub(super) performance_standby: bool,
+}
+
+/// The context as Transit takes it: the digest, and nothing that names a tenant.
+pub(super) fn context(context: &WrapContext) -> String {
+    Base64::encode_string(context.digest())
+}
