@@ -115,9 +115,9 @@ def unwrap_key(parent, row, wrapped):
 # --- section 5: wrapped carriers -----------------------------------------------------------------------------------
 
 
-def write_carrier(kek_id, kek_version, binding, blob):
+def write_carrier(kek_id, kek_version, algorithm, binding, blob):
     out = bytes([1, binding])
-    for part in (kek_id.encode(), kek_version.encode(), blob):
+    for part in (kek_id.encode(), kek_version.encode(), algorithm.encode(), blob):
         out += len(part).to_bytes(2, "big") + part
     return out
 
@@ -125,16 +125,16 @@ def write_carrier(kek_id, kek_version, binding, blob):
 def read_carrier(data):
     assert data[0] == 1 and data[1] in (1, 2)
     binding, data, parts = data[1], data[2:], []
-    for _ in range(3):
+    for _ in range(4):
         size = int.from_bytes(data[:2], "big")
         parts.append(data[2 : 2 + size])
         data = data[2 + size :]
     assert data == b""
-    return parts[0].decode(), parts[1].decode(), binding, parts[2]
+    return parts[0].decode(), parts[1].decode(), parts[2].decode(), binding, parts[3]
 
 
-def carrier_key(carrier, context, kek_id, binding):
-    info = tlv("phi/carrier/v1", [(1, context), (2, kek_id.encode()), (3, bytes([binding]))])
+def carrier_key(carrier, context, kek_id, algorithm, binding):
+    info = tlv("phi/carrier/v1", [(1, context), (2, kek_id.encode()), (3, bytes([binding])), (4, algorithm.encode())])
     return expand(carrier, "phi/v1/carrier", info)
 
 
@@ -146,11 +146,11 @@ def unwrap_domain(ring, row):
         copies.append(data[4 : 4 + size])
         data = data[4 + size :]
     assert data == b"" and count == 1
-    kek_id, kek_version, binding, blob = read_carrier(copies[0])
-    assert kek_id == ring["kek_id"] and binding == 2
+    kek_id, kek_version, algorithm, binding, blob = read_carrier(copies[0])
+    assert kek_id == ring["kek_id"] and algorithm == "" and binding == 2
     context = hashlib.sha256(wrap_aad(row)).digest()
     carrier = open_sealed(ring["keks"][int(kek_version)], "phi/v1/wrap", context, blob)
-    return unwrap_key(carrier_key(carrier, context, kek_id, binding), row, copies[1])
+    return unwrap_key(carrier_key(carrier, context, kek_id, algorithm, binding), row, copies[1])
 
 
 # --- section 6: the keyring file -----------------------------------------------------------------------------------
@@ -236,10 +236,13 @@ def make_vectors():
             case |= {"nonce": nonce.hex(), "aad": pattern(0x10, size).hex(), "plaintext": pattern(0x20, size).hex()}
             sealed.append(case | {"sealed": value.hex(), "text": f1.to_text(value)})
     carriers = []
-    for kek_id, version, binding, size in (("local:3f", "12", 2, 89), ("aws-kms:arn:x", "", 1, 184), ("", "", 1, 0)):
-        blob = pattern(3, size)
-        case = {"kek_id": kek_id, "kek_version": version, "binding": binding, "blob": blob.hex()}
-        carriers.append(case | {"bytes": write_carrier(kek_id, version, binding, blob).hex()})
+    kinds = (("local:3f", "12", "", 2, 89), ("azure:vault/k", "7f", "RSA-OAEP-256", 1, 256), ("", "", "", 1, 0))
+    for i, (kek_id, version, algorithm, binding, size) in enumerate(kinds):
+        carrier, context, blob = pattern(i, 32), pattern(0x50 + i, 32), pattern(3, size)
+        case = {"kek_id": kek_id, "kek_version": version, "algorithm": algorithm, "binding": binding, "blob": blob.hex()}
+        case |= {"bytes": write_carrier(kek_id, version, algorithm, binding, blob).hex(), "carrier": carrier.hex()}
+        key = carrier_key(carrier, context, kek_id, algorithm, binding)
+        carriers.append(case | {"context": context.hex(), "carrier_key": key.hex()})
     return {"expand": derived, "tlv": lists, "f1_under_phi_v1_wrap": sealed, "wrapped_carriers": carriers}
 
 

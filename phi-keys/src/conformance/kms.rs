@@ -91,6 +91,7 @@ async fn context(kms: &dyn Kms) -> Result<(), Violation> {
         rule(matches!(moved, Err(KmsError::Refused)), "with native binding another context is refused")?;
         let stripped =
             Wrapped::new(wrapped.kek_id(), wrapped.kek_version(), Binding::Derivation, wrapped.blob().to_vec())
+                .and_then(|relabelled| relabelled.with_algorithm(wrapped.algorithm()))
                 .map_err(failed("what is wrapped is short enough"))?;
         let stripped = kms.unwrap_dek(&stripped, &there()).await;
         rule(stripped.is_err(), "a stripped binding mode does not open another context")?;
@@ -159,7 +160,8 @@ async fn rewrapping(kms: &dyn Kms) -> Result<(), Violation> {
     let server_side = matches!(rewrap, Rewrap::ServerSide(_));
     rule(!server_side || kms.capabilities().server_rewrap, "a rewrap says truly where it happened")?;
     let next = rewrap.into_wrapped();
-    rule(next.kek_id() == good.kek_id() && next.binding() == good.binding(), "a rewrap keeps KEK and binding")?;
+    let kept = |w: &Wrapped| (w.kek_id().to_owned(), w.binding(), w.algorithm().to_owned());
+    rule(kept(&next) == kept(&good), "a rewrap keeps KEK, binding and algorithm")?;
     opens(kms, &next, &carrier).await?;
     opens(kms, &good, &carrier).await?;
     if good.binding() == Binding::Native {
@@ -172,5 +174,7 @@ async fn rewrapping(kms: &dyn Kms) -> Result<(), Violation> {
 }
 
 fn changed(good: &Wrapped, kek_id: &str, version: &str, blob: &[u8]) -> Result<Wrapped, Violation> {
-    Wrapped::new(kek_id, version, good.binding(), blob.to_vec()).map_err(failed("what is wrapped is short enough"))
+    Wrapped::new(kek_id, version, good.binding(), blob.to_vec())
+        .and_then(|wrapped| wrapped.with_algorithm(good.algorithm()))
+        .map_err(failed("what is wrapped is short enough"))
 }

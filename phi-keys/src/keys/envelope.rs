@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::derive::{self, KEY_LEN, Label};
 use crate::error::Error;
 use crate::f1::{self, MessageKey, Nonce, Suite};
-use crate::kms::{self, Binding, Carrier, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
+use crate::kms::{self, Carrier, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
 use crate::store::KeyRow;
 use crate::tlv::Writer;
 
@@ -58,7 +58,7 @@ pub(super) async fn unwrap_domain(keks: &KekSet, row: &KeyRow) -> Result<Key, Er
     let (carriers, sealed): (Vec<_>, Vec<_>) = decode(row)?.into_iter().map(|copy| (copy.carrier, copy.sealed)).unzip();
     let open = |at: usize, carrier: &Carrier| {
         let (wrapped, sealed) = carriers.get(at).zip(sealed.get(at)).ok_or(Error::NoKek)?;
-        let parent = carrier_key(carrier, &context, wrapped.kek_id(), wrapped.binding())?;
+        let parent = carrier_key(carrier, &context, wrapped)?;
         unwrap(&parent, row, sealed)
     };
     keks.unwrap_dek(&carriers, &context, open).await
@@ -68,7 +68,7 @@ pub(super) async fn unwrap_domain(keks: &KekSet, row: &KeyRow) -> Result<Key, Er
 pub(super) async fn open_copy(kek: &dyn Kms, row: &KeyRow, copy: &DomainCopy) -> Result<Key, Error> {
     let context = context(row)?;
     let carrier = kek.unwrap_dek(&copy.carrier, &context).await?;
-    let parent = carrier_key(&carrier, &context, copy.carrier.kek_id(), copy.carrier.binding())?;
+    let parent = carrier_key(&carrier, &context, &copy.carrier)?;
     unwrap(&parent, row, &copy.sealed)
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn add_copy(kek: &dyn Kms, row: &KeyRow, key: &Key) -> Result<D
 }
 
 /// Moves a copy to the newest version of its KEK, and says whether that happened inside the KMS. `None` when the KMS binds
-/// contexts in another way by now, so that only a new copy will do.
+/// contexts or wraps in another way by now, so that only a new copy will do.
 pub(super) async fn rewrap_copy(
     kek: &dyn Kms,
     row: &KeyRow,
@@ -93,7 +93,7 @@ pub(super) async fn rewrap_copy(
     if carrier.kek_id() != kek.kek_id() {
         return Err(KmsError::OtherKek);
     }
-    let same = carrier.binding() == copy.carrier.binding();
+    let same = (carrier.binding(), carrier.algorithm()) == (copy.carrier.binding(), copy.carrier.algorithm());
     Ok(same.then(|| (DomainCopy { carrier, sealed: copy.sealed.clone() }, server_side)))
 }
 
@@ -104,7 +104,7 @@ fn seal_copy(
     carrier: &Carrier,
     wrapped: Wrapped,
 ) -> Result<DomainCopy, Error> {
-    let parent = carrier_key(carrier, context, wrapped.kek_id(), wrapped.binding())?;
+    let parent = carrier_key(carrier, context, &wrapped)?;
     Ok(DomainCopy { sealed: wrap(&parent, row, key)?, carrier: wrapped })
 }
 
@@ -117,11 +117,12 @@ fn context(row: &KeyRow) -> Result<WrapContext, Error> {
     Ok(WrapContext::from_digest(out))
 }
 
-fn carrier_key(carrier: &Carrier, context: &WrapContext, kek_id: &str, binding: Binding) -> Result<Key, Error> {
+fn carrier_key(carrier: &Carrier, context: &WrapContext, wrapped: &Wrapped) -> Result<Key, Error> {
     let mut list = Writer::new(CARRIER_DOMAIN);
     list.field(1, context.digest())?;
-    list.field(2, kek_id.as_bytes())?;
-    list.field(3, &[binding.byte()])?;
+    list.field(2, wrapped.kek_id().as_bytes())?;
+    list.field(3, &[wrapped.binding().byte()])?;
+    list.field(4, wrapped.algorithm().as_bytes())?;
     Ok(derive::expand(carrier.expose(), Label::CARRIER, &list.finish()))
 }
 
@@ -131,7 +132,7 @@ pub(super) fn encode(copies: &[DomainCopy]) -> Result<Vec<u8>, Error> {
     let mut out = vec![u8::try_from(copies.len()).map_err(|_| many)?];
     for copy in copies {
         for part in [&copy.carrier.to_bytes(), &copy.sealed] {
-            // A carrier has three parts of at most 64 KiB, a sealed key 89 bytes.
+            // A carrier has four parts of at most 64 KiB, a sealed key 89 bytes.
             out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             out.extend_from_slice(part);
         }
@@ -156,4 +157,48 @@ pub(super) fn decode(row: &KeyRow) -> Result<Vec<DomainCopy>, Error> {
         copies.push(DomainCopy { carrier, sealed: part(&mut rest)? });
     }
     if rest.is_empty() { Ok(copies) } else { Err(rejected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::Binding;
+
+    fn unhex(value: &serde_json::Value) -> Vec<u8> {
+        let text = value.as_str().unwrap();
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    fn fixed(value: &serde_json::Value) -> [u8; 32] {
+        unhex(value).try_into().unwrap()
+    }
+
+    #[test]
+    fn carrier_keys_are_those_of_the_vectors_and_depend_on_every_name() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/v1.json")).unwrap();
+        for case in vectors["wrapped_carriers"].as_array().unwrap() {
+            let wrapped = Wrapped::from_bytes(&unhex(&case["bytes"])).unwrap();
+            let carrier = Carrier::from_bytes(Zeroizing::new(fixed(&case["carrier"])));
+            let context = WrapContext::from_digest(fixed(&case["context"]));
+            let key = |wrapped: &Wrapped| carrier_key(&carrier, &context, wrapped).unwrap().to_vec();
+            assert_eq!(key(&wrapped), unhex(&case["carrier_key"]), "{case}");
+
+            let other = match wrapped.binding() {
+                Binding::Native => Binding::Derivation,
+                Binding::Derivation => Binding::Native,
+            };
+            let new = |id: &str, binding, algorithm: &str| {
+                Wrapped::new(id, "", binding, Vec::new()).unwrap().with_algorithm(algorithm).unwrap()
+            };
+            let (id, algorithm) = (wrapped.kek_id(), wrapped.algorithm());
+            assert_eq!(key(&new(id, wrapped.binding(), algorithm)), key(&wrapped), "version and blob do not enter");
+            for relabelled in [
+                new("another", wrapped.binding(), algorithm),
+                new(id, other, algorithm),
+                new(id, wrapped.binding(), "RSA1_5"),
+            ] {
+                assert_ne!(key(&relabelled), key(&wrapped), "{relabelled:?}");
+            }
+        }
+    }
 }

@@ -47,6 +47,7 @@ impl Binding {
 pub struct Wrapped {
     kek_id: String,
     kek_version: String,
+    algorithm: String,
     binding: Binding,
     blob: Vec<u8>,
 }
@@ -65,7 +66,18 @@ impl Wrapped {
         let (kek_id, kek_version) = (kek_id.into(), kek_version.into());
         let longest = kek_id.len().max(kek_version.len()).max(blob.len());
         u16::try_from(longest).map_err(|_| WrappedError::TooLong)?;
-        Ok(Self { kek_id, kek_version, binding, blob })
+        Ok(Self { kek_id, kek_version, algorithm: String::new(), binding, blob })
+    }
+
+    /// Names the algorithm in the KMS's own words, such as `RSA-OAEP-256`, where the KEK or its blob leaves a choice.
+    /// The name is part of the derivation, so that nobody makes one algorithm's bytes be taken for another's.
+    ///
+    /// # Errors
+    /// [`WrappedError::TooLong`] when it has more than 65,535 bytes.
+    pub fn with_algorithm(mut self, algorithm: impl Into<String>) -> Result<Self, WrappedError> {
+        self.algorithm = algorithm.into();
+        u16::try_from(self.algorithm.len()).map_err(|_| WrappedError::TooLong)?;
+        Ok(self)
     }
 
     /// The KEK that wrapped it.
@@ -80,6 +92,12 @@ impl Wrapped {
         &self.kek_version
     }
 
+    /// The algorithm, in the KMS's own words; empty where the KEK has only one.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
     /// How it is bound to its context.
     #[must_use]
     pub const fn binding(&self) -> Binding {
@@ -92,12 +110,12 @@ impl Wrapped {
         &self.blob
     }
 
-    /// `0x01 ‖ u8 binding ‖ 3 × (u16be length ‖ bytes)` of KEK id, KEK version and blob.
+    /// `0x01 ‖ u8 binding ‖ 4 × (u16be length ‖ bytes)` of KEK id, KEK version, algorithm and blob.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![FORMAT, self.binding.byte()];
-        for part in [self.kek_id.as_bytes(), self.kek_version.as_bytes(), &self.blob] {
-            // `new` bounds every part.
+        for part in [self.kek_id.as_bytes(), self.kek_version.as_bytes(), self.algorithm.as_bytes(), &self.blob] {
+            // `new` and `with_algorithm` bound every part.
             let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
             out.extend_from_slice(&length.to_be_bytes());
             out.extend_from_slice(part);
@@ -118,12 +136,19 @@ impl Wrapped {
         let binding = Binding::from_byte(binding).ok_or(WrappedError::Malformed)?;
         let (kek_id, rest) = part(rest)?;
         let (kek_version, rest) = part(rest)?;
+        let (algorithm, rest) = part(rest)?;
         let (blob, rest) = part(rest)?;
         if !rest.is_empty() {
             return Err(WrappedError::Malformed);
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| WrappedError::Malformed);
-        Ok(Self { kek_id: text(kek_id)?, kek_version: text(kek_version)?, binding, blob: blob.to_vec() })
+        Ok(Self {
+            kek_id: text(kek_id)?,
+            kek_version: text(kek_version)?,
+            algorithm: text(algorithm)?,
+            binding,
+            blob: blob.to_vec(),
+        })
     }
 }
 

@@ -137,7 +137,8 @@ async fn a_carrier_that_is_moved_to_another_domain_key_opens_nothing() {
 
 #[test]
 fn every_flipped_bit_of_wrapped_bytes_reads_as_something_else_or_not_at_all() {
-    let good = Wrapped::new("local:clinic", "12", Binding::Native, vec![0xaa; 89]).unwrap();
+    let good = Wrapped::new("azure:clinic", "12", Binding::Native, vec![0xaa; 89]).unwrap();
+    let good = good.with_algorithm("RSA-OAEP-256").unwrap();
     let bytes = good.to_bytes();
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();
@@ -154,6 +155,7 @@ fn every_flipped_bit_of_wrapped_bytes_reads_as_something_else_or_not_at_all() {
     newer[0] = 2;
     assert_eq!(Wrapped::from_bytes(&newer), Err(WrappedError::Format(2)));
     assert_eq!(Wrapped::new("x".repeat(65_536), "", Binding::Native, Vec::new()), Err(WrappedError::TooLong));
+    assert_eq!(good.with_algorithm("x".repeat(65_536)), Err(WrappedError::TooLong));
 }
 
 #[tokio::test]

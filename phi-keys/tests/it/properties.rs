@@ -12,9 +12,10 @@ proptest! {
     }
 
     #[test]
-    fn every_carrier_survives_its_bytes(id in ".{0,40}", version in ".{0,9}", native: bool, blob: Vec<u8>) {
+    fn every_carrier_survives_its_bytes(id in ".{0,40}", named in (".{0,9}", ".{0,9}"), native: bool, blob: Vec<u8>) {
         let binding = if native { Binding::Native } else { Binding::Derivation };
-        let wrapped = Wrapped::new(id, version, binding, blob).unwrap();
+        let (version, algorithm) = named;
+        let wrapped = Wrapped::new(id, version, binding, blob).unwrap().with_algorithm(algorithm).unwrap();
         prop_assert_eq!(Wrapped::from_bytes(&wrapped.to_bytes()).unwrap(), wrapped);
     }
 

@@ -112,6 +112,7 @@ fn wrapped_carriers_are_those_of_the_vectors() {
         let binding = if case["binding"] == 2 { Binding::Native } else { Binding::Derivation };
         let (id, version) = (case["kek_id"].as_str().unwrap(), case["kek_version"].as_str().unwrap());
         let wrapped = Wrapped::new(id, version, binding, unhex(&case["blob"])).unwrap();
+        let wrapped = wrapped.with_algorithm(case["algorithm"].as_str().unwrap()).unwrap();
         assert_eq!(wrapped.to_bytes(), unhex(&case["bytes"]), "{case}");
         assert_eq!(Wrapped::from_bytes(&unhex(&case["bytes"])).unwrap(), wrapped);
     }
