@@ -60,7 +60,10 @@ pub async fn check(store: &dyn AuditStore) -> Result<(), Nonconformance> {
     store.prepare().await?;
     store.prepare().await?;
     let head = store.head().await?;
-    ensure((head.size, head.root) == (0, Hash::empty()), "a new log has no entries and the root of nothing")?;
+    ensure(
+        (head.size, head.root, head.mac) == (0, Hash::empty(), [0; 32]),
+        "a new log has no entries and the root of nothing",
+    )?;
     appends(store).await?;
     integrates(store).await?;
     queries(store).await?;
@@ -116,7 +119,8 @@ async fn integrates(store: &dyn AuditStore) -> Result<(), Nonconformance> {
     let tiles = tree.take_changed();
     let consumed: Vec<_> = rows.iter().map(|row| row.row).collect();
     let set_aside: Vec<_> = rows.last().map(|row| (row.clone(), QuarantineReason::Forged)).into_iter().collect();
-    let mut step = Integration { from: stale, size: 300, root, entries, tiles, consumed, quarantined: set_aside };
+    let mut step =
+        Integration { from: stale, size: 300, root, mac: [5; 32], entries, tiles, consumed, quarantined: set_aside };
     ensure(
         matches!(store.integrate(&step).await, Err(StoreError::Fenced)),
         "a step of an earlier claimant is fenced off",
@@ -125,7 +129,10 @@ async fn integrates(store: &dyn AuditStore) -> Result<(), Nonconformance> {
     step.from = head;
     store.integrate(&step).await?;
     let now = store.head().await?;
-    ensure((now.size, now.root, now.fence) == (300, root, head.fence), "the head is that of the last step")?;
+    ensure(
+        (now.size, now.root, now.fence, now.mac) == (300, root, head.fence, [5; 32]),
+        "the head is that of the last step",
+    )?;
     ensure(matches!(store.integrate(&step).await, Err(StoreError::Fenced)), "a step is applied once")?;
     let counts = store.counts().await?;
     ensure(

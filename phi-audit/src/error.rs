@@ -35,6 +35,12 @@ pub enum Error {
         /// Entries under the checkpoint that the tree contradicts.
         size: u64,
     },
+    /// The tree goes beyond what was signed, and was not made by a process that holds the audit key: somebody who writes
+    /// to the store has put entries into it.
+    ForgedHead {
+        /// Entries in the tree.
+        size: u64,
+    },
     /// The log has signed checkpoints, but the high-water mark is gone.
     MarkMissing,
     /// The high-water mark could not be read or written.
@@ -82,6 +88,10 @@ impl fmt::Display for Error {
             Self::Inconsistent { size } => write!(
                 f,
                 "the stored tree contradicts what was signed at {size} entries: keep the database as evidence and run phi-audit verify on a copy"
+            ),
+            Self::ForgedHead { size } => write!(
+                f,
+                "the tree of {size} entries was made without the audit key and is not signed: keep the database as evidence and put the newest true copy back"
             ),
             Self::MarkMissing => f.write_str(
                 "the high-water mark is missing although the log has signed checkpoints: put the file back, or write the newest \

@@ -7,12 +7,14 @@ use phi_keys::{DomainKey, KeyUse, Keys};
 use ring::hmac;
 
 use crate::entry::Pseudonyms;
-use crate::{Error, WriterId};
+use crate::{Error, Hash, Head, WriterId};
 
 /// HMAC key of the pseudonyms, out of the audit domain key.
 const PSEUDONYM: Label = Label::new("phi/v1/audit-pseudonym");
 /// HMAC key of one writer's pending rows, out of the audit domain key; the info is the writer's id.
 const WRITER: Label = Label::new("phi/v1/audit-writer");
+/// HMAC key of a log's head, out of the audit domain key; the info is the origin.
+const HEAD: Label = Label::new("phi/v1/audit-head");
 
 /// Gives out the current keys, renewing the lease when it has ended.
 #[derive(Debug)]
@@ -57,6 +59,38 @@ impl Current {
         let key = self.domain.derive(WRITER, writer.as_bytes()).map_err(|_| Error::KeyChanged)?;
         Ok(WriterKey::new(&key))
     }
+
+    pub(crate) fn head_key(&self, origin: &str) -> Result<HeadKey, Error> {
+        let key = self.domain.derive(HEAD, origin.as_bytes()).map_err(|_| Error::KeyChanged)?;
+        Ok(HeadKey(hmac::Key::new(hmac::HMAC_SHA256, &*key)))
+    }
+}
+
+/// Proves that a tree was made by a process that holds the audit domain key: only such a process checks who wrote the
+/// entries that go into it.
+#[derive(Debug)]
+pub(crate) struct HeadKey(hmac::Key);
+
+/// Keeps these MACs apart from every other use of HMAC.
+const HEAD_DOMAIN: &[u8] = b"phi-audit/head/v1";
+
+impl HeadKey {
+    pub(crate) fn mac(&self, size: u64, root: &Hash) -> [u8; 32] {
+        let mut mac = [0; 32];
+        for (to, from) in mac.iter_mut().zip(hmac::sign(&self.0, &head_message(size, root)).as_ref()) {
+            *to = *from;
+        }
+        mac
+    }
+
+    /// In constant time.
+    pub(crate) fn verify(&self, head: &Head) -> bool {
+        hmac::verify(&self.0, &head_message(head.size, &head.root), &head.mac).is_ok()
+    }
+}
+
+fn head_message(size: u64, root: &Hash) -> Vec<u8> {
+    [HEAD_DOMAIN, &size.to_be_bytes(), root.as_bytes()].concat()
 }
 
 /// Proves that a pending row comes from a process that holds the audit domain key.
@@ -118,5 +152,26 @@ mod tests {
         assert!(!key.verify(&writer, sequence, &entry[1..], &mac));
         let other = WriterKey::new(&[4; 32]);
         assert!(!other.verify(&writer, sequence, entry, &mac));
+    }
+
+    #[test]
+    fn the_mac_of_a_head_notices_every_flipped_bit() {
+        let key = HeadKey(hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]));
+        let (size, root) = (300, Hash::leaf(b"root"));
+        let mac = key.mac(size, &root);
+        assert!(key.verify(&Head::new(size, root, 7, mac)));
+        for bit in 0..64 {
+            assert!(!key.verify(&Head::new(size ^ (1 << bit), root, 7, mac)));
+        }
+        for bit in 0..256 {
+            let flip = |bytes: &[u8; 32]| {
+                let mut changed = *bytes;
+                changed[bit / 8] ^= 1 << (bit % 8);
+                changed
+            };
+            assert!(!key.verify(&Head::new(size, Hash::from_bytes(flip(root.as_bytes())), 7, mac)));
+            assert!(!key.verify(&Head::new(size, root, 7, flip(&mac))));
+        }
+        assert!(!HeadKey(hmac::Key::new(hmac::HMAC_SHA256, &[2; 32])).verify(&Head::new(size, root, 7, mac)));
     }
 }

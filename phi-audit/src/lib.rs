@@ -59,12 +59,11 @@
 //! | who writes to the database | without a copy of a checkpoint elsewhere | with one (`--at-least`, high-water mark) |
 //! |---|---|---|
 //! | edits, removes, moves, adds signed entries | noticed, first wrong entry named | noticed |
-//! | rewrites entries and tree together | noticed by the signatures | noticed |
+//! | rewrites entries and tree together, and removes checkpoints | noticed by signatures and the MAC of the head | noticed |
 //! | removes the end of the log, or puts an old copy back | not noticed | noticed |
-//! | rewrites the log and removes every checkpoint, before it is opened without a mark | not noticed | noticed |
 //! | alters or inserts pending rows | quarantined | quarantined |
-//! | puts entries into the tree, above the newest checkpoint | not noticed: the next checkpoint signs them | same |
-//! | alters or removes entries above the newest checkpoint | noticed by the writer while it runs | same |
+//! | puts entries into the tree, above the newest checkpoint | noticed by the MAC of the head, and not signed | same |
+//! | removes entries at the end, above the newest checkpoint | noticed by the writer while it runs | same |
 //! | removes pending rows | noticed by the writer while it runs, or as a gap when later rows of it remain | same |
 //!
 //! Whoever holds the audit key can write any history that was not yet copied elsewhere. Pseudonyms are PHI still: they

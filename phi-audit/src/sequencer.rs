@@ -79,7 +79,7 @@ impl Sequencer {
             self.check_extends(known, &head).await?;
         }
         signed.newest = newer(marked, latest);
-        Ok(())
+        self.check_maker(&head, signed.newest.as_ref()).await
     }
 
     /// Moves every pending row into the tree or into quarantine.
@@ -101,7 +101,10 @@ impl Sequencer {
             let checkpoint = match known.filter(|known| known.size() == head.size) {
                 Some(known) if signed.kept => return Ok(known),
                 Some(known) => known,
-                None => self.sign(&head).await?,
+                None => {
+                    self.check_maker(&head, None).await?;
+                    self.sign(&head).await?
+                }
             };
             // Known from here on, even if what follows fails: nothing smaller or different may be signed after this.
             *signed = Signed { newest: Some(checkpoint.clone()), kept: false };
@@ -153,6 +156,21 @@ impl Sequencer {
             }
         }
         Ok(())
+    }
+
+    /// A tree is extended or signed only if it was made by a process that holds the audit key, or is signed already:
+    /// whoever can merely write to the store could otherwise put entries into it that no writer wrote.
+    async fn check_maker(&self, head: &Head, newest: Option<&Checkpoint>) -> Result<(), Error> {
+        let signed = |known: &Checkpoint| (known.size(), known.root()) == (head.size, &head.root);
+        if (head.size, head.root) == (0, Hash::empty())
+            || newest.is_some_and(signed)
+            || self.keys.current().await?.head_key(self.key.name())?.verify(head)
+            // What was made under an audit key before the current one is signed before that is replaced.
+            || self.latest().await?.as_ref().is_some_and(signed)
+        {
+            return Ok(());
+        }
+        Err(Error::ForgedHead { size: head.size })
     }
 
     async fn check_extends(&self, known: &Checkpoint, head: &Head) -> Result<(), Error> {
@@ -209,6 +227,7 @@ impl Sequencer {
         if builder.root().map_err(damaged)? != head.root {
             return Err(Error::Inconsistent { size: head.size });
         }
+        self.check_maker(head, None).await?;
         let current = self.keys.current().await?;
         let mut judged = judge(&current, rows)?;
         self.drop_known(&mut judged).await?;
@@ -227,7 +246,8 @@ impl Sequencer {
         }
         let root = builder.root().map_err(damaged)?;
         let (size, tiles) = (builder.size(), builder.take_changed());
-        Ok(Integration { from: *head, size, root, entries, tiles, consumed, quarantined })
+        let mac = current.head_key(self.key.name())?.mac(size, &root);
+        Ok(Integration { from: *head, size, root, mac, entries, tiles, consumed, quarantined })
     }
 
     /// A row whose writer and number are in the tree already is a repetition after a lost answer, or a replay.

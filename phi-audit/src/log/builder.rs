@@ -117,7 +117,7 @@ impl AuditLogBuilder {
     ///
     /// # Errors
     /// [`Error::Config`] when a setting is missing; [`Error::Store`] when the store is not durable or too new;
-    /// [`Error::RolledBack`], [`Error::Inconsistent`], [`Error::MarkMissing`] or [`Error::Checkpoint`] when the store
+    /// [`Error::RolledBack`], [`Error::Inconsistent`], [`Error::ForgedHead`], [`Error::MarkMissing`] or [`Error::Checkpoint`] when the store
     /// is not what it was; [`Error::ForeignKey`] when the signer is not the pinned one.
     pub async fn open(self) -> Result<AuditLog, Error> {
         let keys = self.keys.ok_or(Error::Config("call AuditLogBuilder::keys"))?;

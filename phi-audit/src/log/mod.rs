@@ -149,8 +149,8 @@ impl AuditLog {
     /// on another machine now and then. Without new events the last checkpoint is returned.
     ///
     /// # Errors
-    /// [`Error::RolledBack`] or [`Error::Inconsistent`] when the store contradicts what was signed, which is then not
-    /// signed again; [`Error::AcknowledgedMissing`] when events that were acknowledged are gone (an `audit.missing`
+    /// [`Error::RolledBack`] or [`Error::Inconsistent`] when the store contradicts what was signed, [`Error::ForgedHead`]
+    /// when somebody put entries into the tree, neither of which is signed; [`Error::AcknowledgedMissing`] when events that were acknowledged are gone (an `audit.missing`
     /// entry is signed before the error is returned); otherwise the failure of store, signer or mark.
     pub async fn checkpoint(&self) -> Result<Checkpoint, Error> {
         self.inner.checkpoint().await

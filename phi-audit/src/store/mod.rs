@@ -141,13 +141,15 @@ pub struct Head {
     pub root: Hash,
     /// Rises with every claim; only the holder of the newest may extend the tree.
     pub fence: u64,
+    /// The sequencer's MAC over size and root; zeros for a new log.
+    pub mac: [u8; 32],
 }
 
 impl Head {
     /// A head from its columns.
     #[must_use]
-    pub const fn new(size: u64, root: Hash, fence: u64) -> Self {
-        Self { size, root, fence }
+    pub const fn new(size: u64, root: Hash, fence: u64, mac: [u8; 32]) -> Self {
+        Self { size, root, fence, mac }
     }
 }
 
@@ -161,6 +163,8 @@ pub struct Integration {
     pub size: u64,
     /// The root after the step.
     pub root: Hash,
+    /// The MAC after the step.
+    pub mac: [u8; 32],
     /// New entries, in order, from index `from.size`.
     pub entries: Vec<EntryRow>,
     /// New or grown tiles.
@@ -231,7 +235,7 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
     /// How many rows wait or were set aside.
     fn counts(&self) -> StoreFuture<'_, Counts>;
 
-    /// The tree's size, root and fence.
+    /// The tree's size, root, fence and MAC.
     fn head(&self) -> StoreFuture<'_, Head>;
 
     /// Raises the fence, which shuts out every earlier claimant, and returns the head with the new fence.

@@ -292,14 +292,19 @@ async fn recomputing_everything_without_the_key_is_noticed() {
     assert_eq!(report.first_wrong().unwrap().problem, Problem::Unsigned);
     assert!(matches!(clinic.try_open().await, Err(Error::Inconsistent { .. })), "the mark remembers");
 
-    // With checkpoints by a key of their own, neither.
+    // Nor is it signed where nothing remembers.
     std::fs::remove_file(clinic.mark()).unwrap();
-    let impostor = Clinic { keys: Clinic::new().await.keys, ..clinic };
-    let foreign = impostor.open().await.verifier_key().clone();
+    assert!(matches!(clinic.try_open().await, Err(Error::ForgedHead { size: 22 })));
+
+    // With checkpoints by a key of their own, neither.
+    let (other, foreign) = Clinic::filled(20).await;
     assert_ne!(foreign, key);
-    assert!(impostor.verify(&foreign).await.is_consistent());
-    let report = impostor.verify(&key).await;
-    assert!(report.findings.iter().any(|finding| matches!(finding.problem, Problem::BadSignature { .. })));
+    let note: String = sqlx::query_scalar("SELECT note FROM phi_audit_checkpoint ORDER BY size DESC LIMIT 1")
+        .fetch_one(&other.pool)
+        .await
+        .unwrap();
+    clinic.run(&format!("INSERT INTO phi_audit_checkpoint VALUES (22, '{note}')")).await;
+    assert_eq!(clinic.verify(&key).await.first_wrong().unwrap().problem, Problem::BadSignature { size: 22 });
 }
 
 #[tokio::test]
@@ -507,4 +512,37 @@ async fn an_entry_before_the_first_is_added() {
         .await;
     let report = clinic.verify(&key).await;
     assert!(named(u64::MAX, Problem::Added)(report.first_wrong().unwrap()), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn entries_that_somebody_put_into_the_tree_are_not_signed() {
+    let (clinic, log, ..) = with_pending().await;
+    // In the tree, but not under a checkpoint yet.
+    log.query(&phi_audit::Query::new()).await.unwrap();
+    let entry: Vec<u8> =
+        sqlx::query_scalar("SELECT entry FROM phi_audit_entry WHERE idx = 2").fetch_one(&clinic.pool).await.unwrap();
+    // Another actor, by a writer that never was.
+    let at = entry.windows(4).position(|window| window == b"dr.1").unwrap();
+    let mut forged = [&entry[..at], b"dr.2", &entry[at + 4..]].concat();
+    forged[1..17].fill(7);
+    forged[17..25].fill(0);
+    sqlx::query(
+        "INSERT INTO phi_audit_entry SELECT 3, ?, ?, 0, at, kind, 'human:dr.2@clinic.example', subject, session \
+         FROM phi_audit_entry WHERE idx = 2",
+    )
+    .bind(forged)
+    .bind(vec![7_u8; 16])
+    .execute(&clinic.pool)
+    .await
+    .unwrap();
+    rebuild(&clinic).await;
+    assert!(matches!(log.checkpoint().await, Err(Error::ForgedHead { size: 4 })));
+    log.recorder().record(read(2)).await.unwrap();
+    assert!(matches!(log.query(&phi_audit::Query::new()).await, Err(Error::ForgedHead { size: 4 })));
+    assert!(matches!(clinic.try_open().await, Err(Error::ForgedHead { size: 4 })));
+    // With the true head back, the log goes on.
+    clinic.run("DELETE FROM phi_audit_entry WHERE idx = 3").await;
+    rebuild(&clinic).await;
+    assert_eq!(log.checkpoint().await.unwrap().size(), 4);
+    assert!(log.verify().await.unwrap().is_consistent());
 }

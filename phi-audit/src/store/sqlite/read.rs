@@ -30,14 +30,16 @@ fn writer(row: &SqliteRow) -> Result<WriterId, StoreError> {
 }
 
 pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
-    let row = sqlx::query("SELECT size, root, fence FROM phi_audit_head")
+    let row = sqlx::query("SELECT size, root, fence, mac FROM phi_audit_head")
         .fetch_optional(connection)
         .await
         .map_err(StoreError::backend)?
         .ok_or(StoreError::Corrupt("head"))?;
     let root: &[u8] = get(&row, "root")?;
     let root = root.try_into().map_err(|_| StoreError::Corrupt("root"))?;
-    Ok(Head::new(number(&row, "size")?, Hash::from_bytes(root), number(&row, "fence")?))
+    let mac: &[u8] = get(&row, "mac")?;
+    let mac = mac.try_into().map_err(|_| StoreError::Corrupt("mac"))?;
+    Ok(Head::new(number(&row, "size")?, Hash::from_bytes(root), number(&row, "fence")?, mac))
 }
 
 pub(super) async fn pending(pool: &SqlitePool, limit: u32) -> Result<Vec<PendingRow>, StoreError> {

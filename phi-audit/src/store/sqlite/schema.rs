@@ -24,7 +24,7 @@ const TABLES: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS phi_audit_tile (level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, \
      PRIMARY KEY (level, idx)) STRICT",
     "CREATE TABLE IF NOT EXISTS phi_audit_head (only INTEGER PRIMARY KEY CHECK (only = 1), size INTEGER NOT NULL, root BLOB NOT NULL, \
-     fence INTEGER NOT NULL) STRICT",
+     fence INTEGER NOT NULL, mac BLOB NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS phi_audit_checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
 ];
 
@@ -53,7 +53,7 @@ pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Stor
         sqlx::query(table).execute(&mut *connection).await.map_err(StoreError::backend)?;
     }
     let empty = crate::Hash::empty();
-    sqlx::query("INSERT INTO phi_audit_head (only, size, root, fence) VALUES (1, 0, ?, 0) ON CONFLICT DO NOTHING")
+    sqlx::query("INSERT INTO phi_audit_head (only, size, root, fence, mac) VALUES (1, 0, ?, 0, zeroblob(32)) ON CONFLICT DO NOTHING")
         .bind(&empty.as_bytes()[..])
         .execute(&mut *connection)
         .await

@@ -114,9 +114,10 @@ pub(super) async fn integrate(pool: &SqlitePool, step: &Integration) -> Result<(
         sql.push(")");
         sql.build().persistent(false).execute(&mut *transaction).await.map_err(StoreError::backend)?;
     }
-    sqlx::query("UPDATE phi_audit_head SET size = ?, root = ?")
+    sqlx::query("UPDATE phi_audit_head SET size = ?, root = ?, mac = ?")
         .bind(to_sql(step.size)?)
         .bind(step.root.as_bytes().to_vec())
+        .bind(step.mac.to_vec())
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::backend)?;
