@@ -70,7 +70,10 @@ impl fmt::Display for StoreError {
             Self::Exists => f.write_str("a session with this id or token exists already: check the random generator"),
             Self::Corrupt => f.write_str("a session row is damaged or forged: end it and look into who wrote it"),
             Self::Newer(version) => {
-                write!(f, "the session tables have schema version {version}, which is newer: update this program")
+                write!(
+                    f,
+                    "the session tables have version {version}, newer than known here: use a later version of this crate"
+                )
             }
         }
     }

@@ -79,7 +79,7 @@ impl fmt::Display for Failure {
             ),
             Self::NewerDatabase { found, known } => write!(
                 f,
-                "the database has schema version {found}, this clinic knows up to {known}; use the newer clinic"
+                "the database has version {found}, newer than {known}: use a later version of the clinic"
             ),
             Self::PortBusy(port) => {
                 write!(f, "port {port} on 127.0.0.1 is taken; choose another with --port, or 0 for a free one")

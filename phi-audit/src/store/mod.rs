@@ -307,7 +307,7 @@ impl fmt::Display for StoreError {
             Self::NotDurable(mend) => write!(f, "the database could lose acknowledged events in a crash: {mend}"),
             Self::NewerSchema { found, known } => write!(
                 f,
-                "the audit tables are of version {found}, this program knows {known}: use a newer version of phi-audit"
+                "the audit tables have version {found}, newer than {known}: use a later version of this crate"
             ),
             Self::NoLog => f.write_str("the database holds no audit log: name the file that the application writes"),
             Self::Fenced => f.write_str("another process has taken over the sequencing of this log"),

@@ -83,7 +83,7 @@ impl fmt::Display for KeyringError {
             Self::Truncated => {
                 f.write_str("the keyring is cut off or has something behind its end: restore it from its backup")
             }
-            Self::Damaged => f.write_str("the keyring was altered or damaged: restore it from its backup"),
+            Self::Damaged => f.write_str("the file was altered or damaged: restore it from its backup"),
             Self::Parameters => {
                 f.write_str("the keyring asks for a key derivation out of bounds: restore it from its backup")
             }
