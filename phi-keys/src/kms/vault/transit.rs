@@ -143,7 +143,9 @@ impl Inner {
         }
         let ciphertext = core::str::from_utf8(wrapped.blob()).map_err(|_| KmsError::Refused)?;
         let version = ciphertext::version(ciphertext)?;
-        let agrees = wrapped.kek_version() == version.to_string() && wrapped.binding() == Binding::Native;
+        let agrees = wrapped.kek_version() == version.to_string()
+            && wrapped.binding() == Binding::Native
+            && wrapped.algorithm().is_empty();
         if agrees { Ok(ciphertext) } else { Err(KmsError::Refused) }
     }
 

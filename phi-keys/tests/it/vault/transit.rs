@@ -52,6 +52,8 @@ async fn what_is_written_outside_must_be_what_is_inside_a_vault_ciphertext() {
         let bad = Wrapped::new(kms.kek_id(), version, binding, blob.clone()).unwrap();
         assert!(matches!(kms.unwrap_dek(&bad, &here()).await, Err(KmsError::Refused)), "{version} {binding:?}");
     }
+    let bad = Wrapped::new(kms.kek_id(), "1", Binding::Native, blob).unwrap().with_algorithm("aes256-gcm96").unwrap();
+    assert!(matches!(kms.unwrap_dek(&bad, &here()).await, Err(KmsError::Refused)));
     assert_eq!(vault.control().calls_of("decrypt"), 0, "nothing of that is sent");
 }
 
