@@ -75,6 +75,21 @@ async fn vault_that_takes_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn the_time_limit_also_holds_for_a_callers_own_vault_client() {
+    let vault = start().await;
+    // Makes sure that there is a provider of rustls, without which the client library panics.
+    let _ = kms(&vault);
+    let mut settings = vaultrs::client::VaultClientSettingsBuilder::default();
+    settings.address(vault.url()).token(super::fact(&vault, "token"));
+    let client = vaultrs::client::VaultClient::new(settings.build().unwrap()).unwrap();
+    let builder = phi_keys::vault::VaultKms::builder(super::fact(&vault, "key")).client(client);
+    let kms = builder.timeout(Duration::from_millis(500)).build().unwrap();
+    kms.status().await.unwrap();
+    vault.control().inject(Fault::new(FaultKind::Latency { ms: 60_000 }).on("read_key"));
+    assert!(matches!(kms.status().await, Err(KmsError::Unavailable(_))));
+}
+
+#[tokio::test]
 async fn a_port_without_vault_behind_it_is_unavailable() {
     let gone = {
         let vault = start().await;
