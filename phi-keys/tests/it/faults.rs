@@ -2,17 +2,19 @@
 
 use core::future::{Future, pending};
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use phi_keys::{
-    Binding, Capabilities, Carrier, EphemeralKeyring, KekStatus, Kms, KmsError, KmsEvent, KmsFuture, KmsObserver,
-    Rewrap, RootPin, Sleeper, WrapContext, Wrapped,
+    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekStatus, Kms, KmsError, KmsEvent, KmsFuture,
+    KmsObserver, Rewrap, RootPin, Sleeper, WrapContext, Wrapped,
 };
 use phi_types::ManualClock;
 use zeroize::Zeroizing;
+
+const ANYWHERE: WrapContext = WrapContext::from_digest([0; 32]);
 
 /// What a call does instead of what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,8 @@ pub(crate) enum Fault {
     Hang,
     /// Answers something that has the right form and is wrong.
     Garbage,
-    /// Answers with what belongs to the call before.
+    /// Answers with what belongs to the call before. Never twice in a row: a KMS that swaps the wrapped carrier and then, to
+    /// match, the unwrapped one cannot be found out by anybody.
     Another,
 }
 
@@ -49,15 +52,25 @@ pub(crate) struct Faulty {
     pub(crate) always: Mutex<Option<Fault>>,
     calls: AtomicU64,
     before: Mutex<Option<(Zeroizing<[u8; 32]>, Wrapped)>>,
-    /// Whether a root key may be pinned here.
-    pub(crate) pins: bool,
+    swapped: AtomicBool,
+    /// Binds no context, as RSA does not.
+    loose: bool,
 }
 
 impl Faulty {
     pub(crate) fn named(name: &str) -> Arc<Self> {
+        Arc::new(Self::with(name, false))
+    }
+
+    /// A KMS that takes no context: what it wrapped for one key it unwraps for any.
+    pub(crate) fn loose(name: &str) -> Arc<Self> {
+        Arc::new(Self::with(name, true))
+    }
+
+    fn with(name: &str, loose: bool) -> Self {
         let kms = EphemeralKeyring::named(name, ManualClock::at_unix_seconds(0)).unwrap();
         let (script, always, before) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { kms, script, always, calls: AtomicU64::new(0), before, pins: true })
+        Self { kms, script, always, calls: AtomicU64::new(0), before, swapped: AtomicBool::new(false), loose }
     }
 
     /// What the next calls do.
@@ -84,12 +97,38 @@ impl Faulty {
             Some(Fault::Disabled) => Err(KmsError::Disabled),
             Some(Fault::Damaged) => Err(KmsError::Corrupt),
             Some(Fault::Hang) => pending().await,
-            Some(Fault::Garbage | Fault::Another) | None => Ok(fault),
+            Some(Fault::Another) if self.swapped.swap(true, Ordering::SeqCst) => {
+                self.swapped.store(false, Ordering::SeqCst);
+                Ok(None)
+            }
+            Some(Fault::Another) => Ok(fault),
+            Some(Fault::Garbage) | None => {
+                self.swapped.store(false, Ordering::SeqCst);
+                Ok(fault)
+            }
         }
     }
 
     fn garbage(&self) -> Wrapped {
-        Wrapped::new(self.kms.kek_id(), "1", Binding::Native, vec![0x5a; 89]).unwrap()
+        self.labelled(&Wrapped::new(self.kms.kek_id(), "1", Binding::Native, vec![0x5a; 89]).unwrap())
+    }
+
+    /// With the binding that this KMS has.
+    fn labelled(&self, wrapped: &Wrapped) -> Wrapped {
+        let binding = if self.loose { Binding::Derivation } else { Binding::Native };
+        Wrapped::new(wrapped.kek_id(), wrapped.kek_version(), binding, wrapped.blob().to_vec()).unwrap()
+    }
+
+    async fn wrap(&self, carrier: &Carrier, context: &WrapContext) -> Result<Wrapped, KmsError> {
+        let context = if self.loose { &ANYWHERE } else { context };
+        Ok(self.labelled(&self.kms.wrap_dek(carrier, context).await?))
+    }
+
+    async fn unwrap(&self, wrapped: &Wrapped, context: &WrapContext) -> Result<Carrier, KmsError> {
+        let context = if self.loose { &ANYWHERE } else { context };
+        let (id, version) = (wrapped.kek_id(), wrapped.kek_version());
+        let native = Wrapped::new(id, version, Binding::Native, wrapped.blob().to_vec()).unwrap();
+        self.kms.unwrap_dek(&native, context).await
     }
 
     /// Remembers this answer and gives the one before.
@@ -104,13 +143,13 @@ impl Kms for Faulty {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.kms.capabilities()
+        if self.loose { Capabilities::new(ContextBinding::None) } else { self.kms.capabilities() }
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
         Box::pin(async move {
             let fault = self.next().await?;
-            let good = self.kms.wrap_dek(carrier, context).await?;
+            let good = self.wrap(carrier, context).await?;
             let before = self.swap(carrier, &good);
             Ok(match (fault, before) {
                 (Some(Fault::Another), Some((_, wrapped))) => wrapped,
@@ -123,7 +162,7 @@ impl Kms for Faulty {
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
         Box::pin(async move {
             let fault = self.next().await?;
-            let good = self.kms.unwrap_dek(wrapped, context).await?;
+            let good = self.unwrap(wrapped, context).await?;
             let before = self.swap(&good, wrapped);
             Ok(match (fault, before) {
                 (Some(Fault::Another), Some((carrier, _))) => Carrier::from_bytes(carrier),
@@ -137,8 +176,8 @@ impl Kms for Faulty {
         // As a KMS does that rewraps by itself: one call.
         Box::pin(async move {
             let fault = self.next().await?;
-            let carrier = self.kms.unwrap_dek(wrapped, context).await?;
-            let good = self.kms.wrap_dek(&carrier, context).await?;
+            let carrier = self.unwrap(wrapped, context).await?;
+            let good = self.wrap(&carrier, context).await?;
             let before = self.swap(&carrier, &good);
             Ok(Rewrap::ServerSide(match (fault, before) {
                 (Some(Fault::Another), Some((_, wrapped))) => wrapped,
@@ -156,7 +195,7 @@ impl Kms for Faulty {
     }
 
     fn root_pin(&self) -> Option<&dyn RootPin> {
-        if self.pins { self.kms.root_pin() } else { None }
+        self.kms.root_pin()
     }
 }
 

@@ -163,7 +163,9 @@ async fn an_open_circuit_is_not_tried_again() {
     let retry = Retry::new(breaker, RetryPolicy::attempts(5), hours.clone());
     kms.set(Some(Fault::Down));
     assert!(retry.status().await.is_err());
-    assert_eq!(kms.calls(), 1);
+    assert_eq!((kms.calls(), hours.slept().len()), (1, 1));
+    assert!(retry.status().await.is_err());
+    assert_eq!((kms.calls(), hours.slept().len()), (1, 0));
 }
 
 #[tokio::test]
