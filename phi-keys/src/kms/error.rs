@@ -177,3 +177,50 @@ impl From<NoRandomness> for KmsError {
         Self::failed(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind.
+    fn all() -> Vec<KmsError> {
+        let after = Some(Duration::from_secs(1));
+        vec![
+            KmsError::Throttled { after },
+            KmsError::Throttled { after: None },
+            KmsError::unavailable("reason"),
+            KmsError::Corrupt,
+            KmsError::access_denied("reason"),
+            KmsError::unauthenticated("reason"),
+            KmsError::NotFound,
+            KmsError::Disabled,
+            KmsError::PendingDestruction,
+            KmsError::Destroyed,
+            KmsError::Refused,
+            KmsError::OtherKek,
+            KmsError::UnknownVersion,
+            KmsError::TooLarge,
+            KmsError::Misconfigured("name a key that encrypts"),
+            KmsError::Unsupported("rotate"),
+            KmsError::failed("reason"),
+        ]
+    }
+
+    #[test]
+    fn three_kinds_are_worth_another_try_and_no_error_is_both() {
+        let transient = all().into_iter().filter(KmsError::is_transient).map(|error| error.kind()).collect::<Vec<_>>();
+        assert_eq!(transient, ["throttled", "throttled", "unavailable", "corrupt"]);
+        assert!(all().iter().all(|error| error.is_transient() != error.is_terminal()));
+    }
+
+    #[test]
+    fn every_text_is_one_lower_case_clause_that_keeps_the_reason_in_the_source() {
+        for error in all() {
+            let text = error.to_string();
+            assert!(text.starts_with(|first: char| first.is_lowercase()) && !text.ends_with('.'), "{text}");
+            assert!(!text.contains("reason"), "{text}");
+            let caused = matches!(error.kind(), "unavailable" | "access_denied" | "unauthenticated" | "failed");
+            assert_eq!(error.source().map(ToString::to_string), caused.then(|| "reason".to_owned()), "{text}");
+        }
+    }
+}

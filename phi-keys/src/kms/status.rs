@@ -109,7 +109,7 @@ pub struct Capabilities {
     /// The answer names the version that wrapped, so [`Wrapped::kek_version`](super::Wrapped::kek_version) can be relied on
     /// when versions are to be destroyed.
     pub named_version: bool,
-    /// It also implements [`KmsAdmin`](super::KmsAdmin).
+    /// Its own type implements [`KmsAdmin`](super::KmsAdmin) as well; a layer around it does not.
     pub admin: bool,
 }
 

@@ -1,12 +1,14 @@
 //! Several KEKs, failing KMSs, and the bytes of wrapped carriers.
 
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
-    Binding, Carrier, Error, KekState, KekStatus, KeyStore, Keys, Kms, KmsError, KmsFuture, MemoryKeyStore, RowKind,
-    Slot, WrapContext, Wrapped, WrappedError,
+    Binding, Carrier, EphemeralKeyring, Error, KekState, KekStatus, KekTarget, KeyStore, Keys, Kms, KmsAdmin, KmsError,
+    KmsFuture, MemoryKeyStore, RowKind, Slot, WrapContext, Wrapped, WrappedError,
 };
+use phi_types::{Clock, Detail, ManualClock};
 
 use crate::support::{Site, Watched, patient};
 
@@ -179,4 +181,43 @@ async fn every_flipped_bit_of_a_wrapped_domain_key_is_refused() {
             "bit {bit}: {opened:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_destruction_can_be_cancelled_until_it_is_due_and_not_after() {
+    let clock = ManualClock::at_unix_seconds(0);
+    let kms = EphemeralKeyring::named("kek", clock.clone()).unwrap();
+    let context = WrapContext::from_digest([1; 32]);
+    let (_, old) = kms.generate(&context).await.unwrap();
+    let _ = kms.rotate().await.unwrap();
+    let (_, new) = kms.generate(&context).await.unwrap();
+    let first = KekTarget::Version("1".into());
+    let week = Duration::from_secs(7 * 86_400);
+
+    let change = kms.schedule_destruction(&first, week).await.unwrap();
+    assert_eq!(
+        change.activity(clock.now()).detail("destruction"),
+        Some(&Detail::Time(clock.now().saturating_add(week)))
+    );
+    assert!(matches!(kms.unwrap_dek(&old, &context).await, Err(KmsError::PendingDestruction)));
+    assert!(kms.unwrap_dek(&new, &context).await.is_ok(), "the other version stays");
+    assert_eq!(kms.cancel_destruction(&first).await.unwrap().state, KekState::Disabled);
+    assert!(matches!(kms.unwrap_dek(&old, &context).await, Err(KmsError::Disabled)));
+    let _ = kms.enable(&first).await.unwrap();
+    assert!(kms.unwrap_dek(&old, &context).await.is_ok());
+
+    let _ = kms.schedule_destruction(&first, week).await.unwrap();
+    clock.advance(week);
+    assert!(matches!(kms.unwrap_dek(&old, &context).await, Err(KmsError::Destroyed)));
+    assert!(matches!(kms.cancel_destruction(&first).await, Err(KmsError::Destroyed)));
+    assert!(matches!(kms.rewrap(&old, &context).await, Err(KmsError::Destroyed)));
+    let states = kms.versions().await.unwrap().versions.into_iter().map(|version| version.state).collect::<Vec<_>>();
+    assert_eq!(states, [KekState::Destroyed, KekState::Enabled]);
+    let missing = KekTarget::Version("3".into());
+    assert!(matches!(kms.disable(&missing).await, Err(KmsError::UnknownVersion)));
+
+    let whole = kms.disable(&KekTarget::Kek).await.unwrap();
+    assert_eq!((whole.version, whole.state), (None, KekState::Disabled));
+    assert!(matches!(kms.wrap_dek(&Carrier::generate().unwrap(), &context).await, Err(KmsError::Disabled)));
+    assert!(!kms.status().await.unwrap().state.is_usable());
 }

@@ -24,6 +24,9 @@ use crate::error::Error;
 /// The set never goes from one KEK to another without a reason: a [terminal](KmsError::is_terminal) error, such as a KEK
 /// that was disabled to cut off access, ends the unwrapping unless [`OnTerminal::TryOthers`] was chosen.
 ///
+/// The set waits for an answer as long as the KMS lets it: put a [`Timeout`](super::Timeout) around each that has none of its
+/// own.
+///
 /// ```
 /// use phi_keys::{EphemeralKeyring, KekPolicy, KekSet, Keys, MemoryKeyStore};
 /// use phi_types::SystemClock;
