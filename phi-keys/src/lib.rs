@@ -31,6 +31,7 @@
 //! | to | use |
 //! |---|---|
 //! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
+//! | keep KEKs in AWS KMS | `aws::AwsKms` (feature `aws`) |
 //! | keep KEKs in an HSM or another PKCS#11 token | `pkcs11::Pkcs11Pool` (feature `pkcs11`) |
 //! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
 //! | have several KEKs for the same keys | [`KekSet`] |
@@ -47,6 +48,7 @@
 //!
 //! # Features
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
+//! - `aws`: the module `aws`, KEKs in AWS KMS through Amazon's SDK. HTTPS on *ring*; needs the tokio runtime.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
@@ -59,6 +61,7 @@
 //! | adapter | run against | kind of evidence |
 //! |---|---|---|
 //! | [`LocalKeyring`] | itself | real |
+//! | `aws` | moto and ministack | emulators; their gaps are listed in `tests/it/aws/gaps.rs` and asserted; not run against AWS |
 //! | `pkcs11` | SoftHSM2 | real, a token in software; not run against hardware |
 //! | `vault` | a contract simulator with real cryptography, which Vault's Python client drives too | simulator; not run against a real Vault |
 //!
@@ -120,6 +123,8 @@ pub use keys::PendingShred;
 pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;
+#[cfg(feature = "aws")]
+pub use kms::aws;
 #[cfg(feature = "pkcs11")]
 pub use kms::pkcs11;
 #[cfg(feature = "vault")]

@@ -20,6 +20,8 @@
 //! ```
 
 mod admin;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod ephemeral;
 mod error;
 mod kek;

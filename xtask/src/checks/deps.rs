@@ -28,6 +28,7 @@ const CHOICES: &[Choice] = &[
     Choice { name: "phi-session, memory store", args: &["-p", "phi-session", "--no-default-features"], budget: None },
     Choice { name: "phi-session, axum", args: &["-p", "phi-session", "--features", "axum"], budget: None },
     Choice { name: "phi-keys, SQLite", args: &["-p", "phi-keys", "--features", "sqlite"], budget: None },
+    Choice { name: "phi-keys, AWS", args: &["-p", "phi-keys", "--features", "aws"], budget: None },
     Choice { name: "phi-keys, PKCS#11", args: &["-p", "phi-keys", "--features", "pkcs11"], budget: None },
     Choice {
         name: "phi-keys, Vault",

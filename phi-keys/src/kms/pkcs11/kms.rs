@@ -63,6 +63,9 @@ impl Pkcs11Kms {
         if wrapped.kek_id() != self.kek_id {
             return Err(KmsError::OtherKek);
         }
+        if !wrapped.algorithm().is_empty() {
+            return Err(KmsError::Refused);
+        }
         let (mechanism, blob) = Mechanism::of(wrapped.blob(), wrapped.binding()).ok_or(KmsError::Refused)?;
         let (version, blob, digest) = (wrapped.kek_version().to_owned(), blob.to_vec(), *context.digest());
         let work = move |open: &Open, label: &str| {

@@ -1,0 +1,45 @@
+//! KEKs in AWS KMS, through Amazon's own SDK.
+//!
+//! A KEK is a symmetric encryption key (`SYMMETRIC_DEFAULT`). The digest of the context is its encryption context, which AWS
+//! authenticates and writes into CloudTrail: nothing else leaves the process. Carriers are made by `GenerateDataKey`, whose answer
+//! names the key material; a rewrap is one `ReEncrypt`, in which the carrier does not leave AWS.
+//!
+//! ```no_run
+//! use phi_keys::aws::AwsKms;
+//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
+//!
+//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! let kms = AwsKms::from_env("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab").await?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The permissions that it takes, on the key's ARN: `kms:DescribeKey` always; `kms:GenerateDataKey` and `kms:Encrypt` to wrap;
+//! `kms:Decrypt` to unwrap; `kms:ReEncryptFrom` and `kms:ReEncryptTo` to rewrap; for [`KmsAdmin`](crate::KmsAdmin)
+//! `kms:ListKeyRotations`, `kms:RotateKeyOnDemand`, `kms:DisableKey`, `kms:EnableKey`, `kms:ScheduleKeyDeletion` and
+//! `kms:CancelKeyDeletion`.
+//!
+//! # How it fails
+//! With a [`KmsError`](crate::KmsError) by the code of AWS's answer. The SDK's own retries are off, so that one call here is one
+//! call there; retry outside, where a budget can be kept. An alias is resolved once, when the KEK is opened: when it moves to
+//! another key later, what is wrapped stays with the old one, and a process that starts then answers
+//! [`KmsError::OtherKek`](crate::KmsError::OtherKek).
+//!
+//! # Security
+//! Every unwrap pins the key, so that bytes under another key of the account are refused. The name of a KEK leaves out the region of a
+//! multi-Region key, because its replicas hold the same key material: each of them unwraps what another one wrapped. The SDK does not
+//! wipe its buffers, so a carrier may stay in freed memory. HTTPS runs on *ring* with the machine's root certificates, whatever
+//! provider the process has chosen for rustls, or none.
+//!
+//! # Evidence
+//! Run against moto and ministack, two emulators, by `cargo xtask test keys`; what each of them does otherwise than AWS is listed in
+//! `tests/it/aws/gaps.rs` and asserted. Not run against AWS.
+
+mod admin;
+mod error;
+mod kms;
+mod open;
+
+pub use kms::AwsKms;

@@ -1,0 +1,80 @@
+//! From a key's name to a KEK that can be used.
+
+use aws_config::BehaviorVersion;
+use aws_sdk_kms::Client;
+use aws_sdk_kms::config::SharedHttpClient;
+use aws_sdk_kms::config::retry::RetryConfig;
+use aws_sdk_kms::types::{KeyMetadata, KeySpec, KeyUsageType};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+use crate::kms::KmsError;
+
+pub(super) const SYMMETRIC: &str = "choose a symmetric key for encryption (SYMMETRIC_DEFAULT)";
+
+/// HTTPS on ring. The provider is named, so that neither a missing nor another default of the process matters.
+pub(super) fn https() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// A client by the environment, as every AWS tool reads it.
+pub(super) async fn client() -> Client {
+    Client::new(&aws_config::defaults(BehaviorVersion::latest()).http_client(https()).load().await)
+}
+
+/// The same client without retries of its own.
+pub(super) fn without_retries(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build())
+}
+
+/// The ARN of a key that can be a KEK.
+pub(super) fn checked(key: &KeyMetadata) -> Result<String, KmsError> {
+    let symmetric = key.key_spec().is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
+    if !symmetric || key.key_usage() != Some(&KeyUsageType::EncryptDecrypt) {
+        return Err(KmsError::Misconfigured(SYMMETRIC));
+    }
+    key.arn().map(str::to_owned).ok_or(KmsError::Corrupt)
+}
+
+/// The name of the KEK: `aws-kms:` and the ARN. A multi-Region key is named without its region, because its replicas hold the
+/// same key material.
+pub(super) fn kek_id(arn: &str) -> String {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        [arn, partition, service, _, account, key] if key.starts_with("key/mrk-") => {
+            format!("aws-kms:{arn}:{partition}:{service}:*:{account}:{key}")
+        }
+        _ => format!("aws-kms:{arn}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multi_region_key_has_one_name_in_every_region() {
+        let one = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        assert_eq!(kek_id(one), format!("aws-kms:{one}"));
+        let replica =
+            |region: &str| format!("arn:aws:kms:{region}:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab");
+        let name = kek_id(&replica("eu-west-1"));
+        assert_eq!(name, "aws-kms:arn:aws:kms:*:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab");
+        assert_eq!(name, kek_id(&replica("us-east-1")));
+    }
+
+    #[test]
+    fn only_a_symmetric_key_for_encryption_is_taken() {
+        let key = |spec, usage| KeyMetadata::builder().key_id("x").arn("arn").key_spec(spec).key_usage(usage).build();
+        let judged = |spec, usage| checked(&key(spec, usage).unwrap()).map_err(|error| error.kind());
+        assert_eq!(judged(KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt), Ok("arn".to_owned()));
+        for (spec, usage) in [
+            (KeySpec::Rsa4096, KeyUsageType::EncryptDecrypt),
+            (KeySpec::Hmac256, KeyUsageType::GenerateVerifyMac),
+            (KeySpec::SymmetricDefault, KeyUsageType::SignVerify),
+        ] {
+            assert_eq!(judged(spec, usage), Err("misconfigured"));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The AWS adapter against two emulators, because each has gaps where the other has none, and against single answers.
+
+mod emulator;
+#[cfg(feature = "test-util")]
+mod gaps;
+mod ministack;
+mod moto;
+mod wire;

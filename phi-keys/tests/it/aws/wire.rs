@@ -1,0 +1,201 @@
+//! Single answers, given by a server of the test's own: what is asked, how often, and what becomes of each error.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+
+use aws_credential_types::credential_fn::provide_credentials_fn;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::Client;
+use aws_sdk_kms::config::{BehaviorVersion, Config, Region};
+use phi_keys::aws::AwsKms;
+use phi_keys::{Carrier, Kms, Rewrap, Wrapped};
+use serde_json::{Value, json};
+
+use super::emulator::{client, here};
+
+const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+fn enabled() -> (u16, Value) {
+    let metadata = json!({ "KeyId": "1234abcd", "Arn": ARN, "KeyState": "Enabled", "KeyUsage": "ENCRYPT_DECRYPT",
+        "KeySpec": "SYMMETRIC_DEFAULT", "CurrentKeyMaterialId": "material-2" });
+    (200, json!({ "KeyMetadata": metadata }))
+}
+
+/// Gives each answer once, in this order, and tells operation and body of every request.
+fn server(answers: Vec<(u16, Value)>) -> (String, mpsc::Receiver<(String, Value)>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for (status, body) in answers {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let _ = sender.send(request(&mut stream));
+            let body = if body.is_string() { body.as_str().unwrap().to_owned() } else { body.to_string() };
+            let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+        // One request more than answers shows as a connection that is refused, and in the count.
+    });
+    (url, receiver)
+}
+
+fn request(stream: &mut TcpStream) -> (String, Value) {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let field = |name: &str| {
+                head.lines().find_map(|line| {
+                    let (found, value) = line.split_once(':')?;
+                    found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+                })
+            };
+            if body.len() >= field("content-length").map_or(0, |length| length.parse().unwrap()) {
+                return (field("x-amz-target").unwrap(), serde_json::from_str(body).unwrap());
+            }
+        }
+        let read = stream.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "the request ended early");
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+}
+
+fn failing(code: &str) -> Value {
+    json!({ "__type": code, "message": "as told" })
+}
+
+async fn kek(answers: Vec<(u16, Value)>) -> (AwsKms, mpsc::Receiver<(String, Value)>) {
+    let all = std::iter::once(enabled()).chain(answers).collect();
+    let (url, requests) = server(all);
+    let kms = AwsKms::open(client(&url, "us-east-1"), ARN).await.unwrap();
+    assert_eq!(requests.recv().unwrap().0, "TrentService.DescribeKey");
+    (kms, requests)
+}
+
+fn wrapped(version: &str) -> Wrapped {
+    Wrapped::new(format!("aws-kms:{ARN}"), version, phi_keys::Binding::Native, vec![1, 2, 3]).unwrap()
+}
+
+#[tokio::test]
+async fn every_error_is_asked_for_once_and_named() {
+    let table = [
+        (400, "ThrottlingException", "throttled"),
+        (400, "LimitExceededException", "throttled"),
+        (500, "KMSInternalException", "unavailable"),
+        (503, "", "unavailable"),
+        (400, "com.amazonaws.kms#AccessDeniedException", "access_denied"),
+        (400, "ExpiredTokenException", "unauthenticated"),
+        (400, "UnrecognizedClientException", "unauthenticated"),
+        (400, "InvalidSignatureException", "unauthenticated"),
+        (400, "NotFoundException", "not_found"),
+        (400, "DisabledException", "disabled"),
+        (400, "InvalidCiphertextException", "refused"),
+        (400, "IncorrectKeyException", "other_kek"),
+        (400, "InvalidKeyUsageException", "misconfigured"),
+        (400, "UnsupportedOperationException", "unsupported"),
+        (400, "SomethingNew", "failed"),
+    ];
+    for (status, code, kind) in table {
+        let (kms, requests) = kek(vec![(status, failing(code)), (status, failing(code))]).await;
+        let error = kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{code}");
+        assert_eq!(requests.recv().unwrap().0, "TrentService.Decrypt");
+        assert!(requests.try_recv().is_err(), "{code}: no retry of the SDK's own");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_state_is_asked_for() {
+    let state = |state: &str| (200, json!({ "KeyMetadata": { "KeyId": "x", "Arn": ARN, "KeyState": state } }));
+    for (told, kind) in
+        [("PendingDeletion", "pending_destruction"), ("Disabled", "disabled"), ("PendingImport", "failed")]
+    {
+        let (kms, _requests) = kek(vec![(400, failing("KMSInvalidStateException")), state(told)]).await;
+        assert_eq!(kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err().kind(), kind, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_to_the_question_is_not_used() {
+    let plaintext = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let decrypted = |arn: &str, plaintext: &str, material: &str| {
+        (200, json!({ "KeyId": arn, "Plaintext": plaintext, "KeyMaterialId": material }))
+    };
+    let other = ARN.replace("1234abcd-", "99999999-");
+    let table = [
+        (decrypted(ARN, plaintext, "material-1"), "ok"),
+        (decrypted(&other, plaintext, "material-1"), "corrupt"),
+        (decrypted(ARN, "AAEC", "material-1"), "refused"),
+        (decrypted(ARN, plaintext, "material-2"), "unknown_version"),
+        ((200, json!({})), "corrupt"),
+        ((200, json!("this is no JSON")), "corrupt"),
+    ];
+    for (answer, kind) in table {
+        let (kms, _requests) = kek(vec![answer.clone()]).await;
+        let opened = kms.unwrap_dek(&wrapped("material-1"), &here()).await;
+        assert_eq!(opened.as_ref().map_or_else(|error| error.kind(), |_| "ok"), kind, "{answer:?}");
+        let text = format!("{opened:?}");
+        assert!(!text.contains("AAECAw") && !text.contains("this is no JSON"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_digest_of_the_context_leaves() {
+    let digest = "ab".repeat(32);
+    let context = json!({ "phi-context": digest });
+    let blob = (
+        200,
+        json!({ "KeyId": ARN, "CiphertextBlob": "AQID", "Plaintext": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "KeyMaterialId": "material-2", "SourceKeyId": ARN, "SourceKeyMaterialId": "material-1", "DestinationKeyMaterialId": "material-2" }),
+    );
+    let (kms, requests) = kek(vec![blob.clone(), blob.clone(), blob.clone(), blob]).await;
+    let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+
+    let (_, made) = kms.generate(&here()).await.unwrap();
+    assert_eq!(made.kek_version(), "material-2");
+    let (operation, body) = requests.recv().unwrap();
+    assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.GenerateDataKey", &context));
+    assert_eq!((fields(&body).len(), &body["KeyId"], &body["KeySpec"]), (3, &json!(ARN), &json!("AES_256")));
+
+    assert_eq!(kms.wrap_dek(&Carrier::generate().unwrap(), &here()).await.unwrap().kek_version(), "");
+    let (operation, body) = requests.recv().unwrap();
+    assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.Encrypt", &context));
+    assert_eq!((fields(&body).len(), &body["KeyId"]), (3, &json!(ARN)));
+
+    kms.unwrap_dek(&wrapped("material-2"), &here()).await.unwrap();
+    let (operation, body) = requests.recv().unwrap();
+    assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.Decrypt", &context));
+    assert_eq!((fields(&body).len(), &body["KeyId"]), (4, &json!(ARN)), "the key is pinned");
+
+    let moved = kms.rewrap(&wrapped("material-1"), &here()).await.unwrap();
+    assert!(matches!(&moved, Rewrap::ServerSide(wrapped) if wrapped.kek_version() == "material-2"), "{moved:?}");
+    let (operation, body) = requests.recv().unwrap();
+    assert_eq!(operation, "TrentService.ReEncrypt");
+    assert_eq!((&body["SourceEncryptionContext"], &body["DestinationEncryptionContext"]), (&context, &context));
+    assert_eq!((&body["SourceKeyId"], &body["DestinationKeyId"]), (&json!(ARN), &json!(ARN)));
+}
+
+#[tokio::test]
+async fn nobody_there_and_nobody_known_are_told_apart() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    // HTTPS too: whatever rustls provider this process has, or none, nothing panics.
+    for url in [format!("http://{free}"), format!("https://{free}")] {
+        let error = AwsKms::open(client(&url, "us-east-1"), ARN).await.unwrap_err();
+        assert_eq!(error.kind(), "unavailable", "{error:?}");
+    }
+    let configuration = || {
+        let configuration = Config::builder().behavior_version(BehaviorVersion::latest());
+        let configuration = configuration.region(Region::new("us-east-1")).http_client(AwsKms::https_client());
+        configuration.endpoint_url(format!("http://{free}"))
+    };
+    let without = configuration().build();
+    let failing = provide_credentials_fn(|| async { Err(CredentialsError::not_loaded("no credentials here")) });
+    let failing = configuration().credentials_provider(failing).build();
+    for (configuration, kind) in [(without, "failed"), (failing, "unauthenticated")] {
+        let error = AwsKms::open(Client::from_conf(configuration), ARN).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+    }
+}
