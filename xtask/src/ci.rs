@@ -15,7 +15,7 @@ pub(crate) fn all() -> Result {
     test::main(&[])
 }
 
-/// `cargo xtask fmt`: this workspace and the two beside it.
+/// `cargo xtask fmt`: this workspace and those beside it.
 pub(crate) fn fmt() -> Result {
     for manifest in MANIFESTS {
         shell::run(shell::cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))?;
@@ -43,7 +43,7 @@ pub(crate) fn docs() -> Result {
     shell::run(&mut doc)
 }
 
-const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/Cargo.toml", "fuzz/Cargo.toml"];
+const MANIFESTS: [&str; 4] = ["Cargo.toml", "benches/Cargo.toml", "fips/Cargo.toml", "fuzz/Cargo.toml"];
 
 fn all_features() -> Result<Vec<String>> {
     Ok(metadata::feature_args(&Metadata::members_only()?, &|_| true))

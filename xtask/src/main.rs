@@ -37,7 +37,7 @@ long, for developers; each writes its row into EVIDENCE.md:
   fuzz [target…] [--seconds N]      libFuzzer on a nightly toolchain (60 s for each target)
   mutants [area…]                   cargo-mutants on the crates' format modules
   crash [--iterations N]            kill −9 loops of the audit log
-  fips                              the FIPS backend
+  fips                              the published vectors on the AWS-LC FIPS module
 ";
 
 fn main() -> ExitCode {

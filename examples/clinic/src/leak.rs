@@ -169,7 +169,12 @@ impl Scanner {
                 read += more;
                 leaks.extend(found);
             } else {
-                let bytes = fs::read(entry.path())?;
+                let bytes = match fs::read(entry.path()) {
+                    Ok(bytes) => bytes,
+                    // The clinic is running: a temporary file was renamed or removed between the listing and the look.
+                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
                 read += bytes.len() as u64;
                 leaks.extend(self.find(&entry.file_name().to_string_lossy(), &bytes));
             }

@@ -224,7 +224,7 @@ async fn a_newer_schema_is_refused() {
     clinic.run("UPDATE phi_audit_schema SET version = 2").await;
     let error = clinic.try_open().await.unwrap_err();
     assert!(matches!(error, Error::Store(StoreError::NewerSchema { found: 2, known: 1 })));
-    assert!(text(&error).contains("use a newer version"));
+    assert!(text(&error).contains("use a later version"));
 }
 
 #[tokio::test]

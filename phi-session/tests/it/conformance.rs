@@ -30,5 +30,5 @@ async fn sqlite_of_a_newer_version_is_refused() {
     sqlx::query("UPDATE phi_session_schema SET version = 2").execute(&pool).await.unwrap();
     let error = SqliteSessionStore::open(pool).await.unwrap_err();
     assert!(matches!(error, StoreError::Newer(2)), "{error}");
-    assert!(error.to_string().contains("update this program"));
+    assert!(error.to_string().contains("use a later version"));
 }

@@ -2,7 +2,7 @@
 
 mod emulators;
 mod http;
-mod packages;
+pub(crate) mod packages;
 mod place;
 mod postgres;
 mod python;

@@ -34,6 +34,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Result<Self, Failure> {
+        // Cargo unifies features: where something else in the build turns on reqwest's TLS, its client wants a process-wide
+        // provider even for plain HTTP. One that is installed already is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         Ok(Self {
             http: http.doing("setting up the tour's browser")?,

@@ -122,6 +122,7 @@ fn the_clinic_serves_and_shows_its_credentials_once() {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let reply = http.get(&url).send().await.unwrap();
         assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/login".parse().unwrap()));
