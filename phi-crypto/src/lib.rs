@@ -31,6 +31,7 @@
 //! # Features
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
+//! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
 //!
 //! # How it fails
 //! Closed. When a key cannot be had, nothing is sealed or opened. What the cipher refuses is [`OpenError::Refused`], which

@@ -77,7 +77,7 @@ fn fuzz_targets() -> Result<Vec<String>> {
 const FORMAT_MODULES: &[(&str, &[&str])] = &[
     ("types", &["timestamp.rs", "id.rs", "subject.rs", "actor.rs", "purpose.rs"]),
     ("keys", &["tlv.rs", "derive.rs", "f1/*.rs", "kms/wrapped.rs", "store/row.rs", "local/file.rs"]),
-    ("crypto", &["aad.rs", "context/*.rs", "sealed.rs", "plaintext/*.rs", "index/*.rs"]),
+    ("crypto", &["aad.rs", "context/*.rs", "sealed/*.rs", "plaintext/*.rs", "index/*.rs"]),
     ("audit", &["entry/*.rs", "tree/*.rs", "note.rs", "checkpoint.rs", "proof.rs", "mark.rs"]),
     ("session", &["token.rs", "record.rs", "auth.rs", "id.rs"]),
     ("redact", &["detect/*.rs", "engine/*.rs", "sql.rs", "scan.rs"]),

@@ -187,6 +187,8 @@ pub enum IndexError {
     LeaseEnded,
     /// The value, or a name of the index, is 4 GiB or longer.
     TooLong,
+    /// A column of tags holds something else.
+    NotATag,
 }
 
 impl fmt::Display for IndexError {
@@ -195,6 +197,7 @@ impl fmt::Display for IndexError {
             Self::Key(_) => "the key of the index cannot be had",
             Self::LeaseEnded => "the lease of the index key has ended; open the index again",
             Self::TooLong => "the value is 4 GiB or longer; index a digest of it",
+            Self::NotATag => "there is no tag in this place; look for another write to the column",
         })
     }
 }
@@ -203,7 +206,7 @@ impl core::error::Error for IndexError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Key(source) => Some(source),
-            Self::LeaseEnded | Self::TooLong => None,
+            Self::LeaseEnded | Self::TooLong | Self::NotATag => None,
         }
     }
 }

@@ -9,6 +9,8 @@ mod fields;
 mod golden;
 mod leaks;
 mod leases;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod refusals;
 #[cfg(feature = "serde")]
 mod serde_forms;

@@ -1,11 +1,21 @@
 //! The stored form of an indexed value.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use core::fmt;
 
 use subtle::ConstantTimeEq as _;
 
+use super::IndexError;
+
 /// A version byte and up to 32 bytes of HMAC.
 const LONGEST: usize = 33;
+
+/// A version byte and 8 bits.
+const SHORTEST: usize = 2;
 
 /// What a blind index stores for a value and looks up: `version ‖ truncated HMAC`.
 ///
@@ -30,6 +40,27 @@ impl Tag {
             *last &= 0xff_u8 << unused;
         }
         Self { bytes, length: whole.saturating_add(1) }
+    }
+
+    /// A tag as a column holds it. Which index it is of, its bytes do not say.
+    ///
+    /// # Errors
+    /// [`IndexError::NotATag`] when the bytes are not 2 to 33, or begin with 0.
+    pub fn from_bytes(stored: &[u8]) -> Result<Self, IndexError> {
+        let mut bytes = [0; LONGEST];
+        let room = bytes.get_mut(..stored.len()).filter(|room| room.len() >= SHORTEST).ok_or(IndexError::NotATag)?;
+        room.copy_from_slice(stored);
+        match stored.first() {
+            None | Some(0) => Err(IndexError::NotATag),
+            Some(_) => Ok(Self { bytes, length: stored.len() }),
+        }
+    }
+
+    /// The version of the index that made the tag: the first byte.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        let [version, ..] = self.bytes;
+        version
     }
 
     /// The bytes of the column.
@@ -60,29 +91,6 @@ impl fmt::Debug for Tag {
     }
 }
 
-#[cfg(feature = "sqlite")]
-mod sqlite {
-    use sqlx::encode::{Encode, IsNull};
-    use sqlx::error::BoxDynError;
-    use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo};
-    use sqlx::types::Type;
-
-    use super::Tag;
-
-    /// A tag is a `BLOB`; no tag (`None`) is `NULL`, which `=` never finds.
-    impl Type<Sqlite> for Tag {
-        fn type_info() -> SqliteTypeInfo {
-            <[u8] as Type<Sqlite>>::type_info()
-        }
-    }
-
-    impl Encode<'_, Sqlite> for Tag {
-        fn encode_by_ref(&self, args: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-            <Vec<u8> as Encode<'_, Sqlite>>::encode(self.as_bytes().to_vec(), args)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +102,18 @@ mod tests {
         assert_eq!(Tag::new(2, &mac, 12).as_bytes(), [2, 0xff, 0xf0]);
         assert_eq!(Tag::new(3, &mac, 256).as_bytes().len(), 33);
         assert_eq!(Tag::new(1, &mac, 9).as_bytes(), [1, 0xff, 0x80]);
+    }
+
+    #[test]
+    fn a_stored_tag_is_read_back_and_nothing_else_is() {
+        for bits in [8, 12, 128, 256] {
+            let tag = Tag::new(3, &[0xa5; 32], bits);
+            let read = Tag::from_bytes(tag.as_bytes()).unwrap();
+            assert_eq!((read, read.version()), (tag, 3));
+        }
+        for wrong in [&[][..], &[1], &[0, 1], &[1; 34]] {
+            assert!(matches!(Tag::from_bytes(wrong), Err(IndexError::NotATag)), "{wrong:?}");
+        }
     }
 
     #[test]

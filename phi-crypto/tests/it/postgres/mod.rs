@@ -1,0 +1,4 @@
+//! Columns and searches in PostgreSQL.
+
+mod columns;
+mod server;
