@@ -50,3 +50,20 @@ pub(crate) fn checked(id: String) -> Result<String, InvalidId> {
         Ok(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_mend() {
+        for (refusal, mend) in [
+            (InvalidId::Empty, "give the id"),
+            (InvalidId::TooLong, "use a stable key"),
+            (InvalidId::Unclean, "trim it"),
+            (InvalidId::Generic, "Actor::shared_by_name"),
+        ] {
+            assert!(refusal.to_string().contains(mend), "{refusal}");
+        }
+    }
+}

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_survive_the_way_back() {
         for (index, purpose) in Purpose::ALL.into_iter().enumerate() {
-            assert_eq!(Purpose::from_code(purpose.code()), Some(purpose));
+            assert_eq!(Purpose::from_code(&purpose.to_string()), Some(purpose));
             assert!(Purpose::ALL.iter().skip(index + 1).all(|other| other.code() != purpose.code()));
         }
         assert_eq!(Purpose::from_code("treat"), None);

@@ -261,6 +261,7 @@ mod tests {
             ("1996-12-19T16:39:57-08:00", "1996-12-20T00:39:57.000000Z"),
             ("1937-01-01T12:00:27.87+00:20", "1937-01-01T11:40:27.870000Z"),
             ("2026-02-28t23:59:59.9999999z", "2026-02-28T23:59:59.999999Z"),
+            ("2026-01-02T00:00:00+23:59", "2026-01-01T00:01:00.000000Z"),
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), utc);
         }
@@ -282,6 +283,7 @@ mod tests {
             "2026-01-01T00:60:00Z",
             "1990-12-31T23:59:60Z",
             "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+00:60",
             "2026-01-01T00:00:00+0100",
             "2026-01-01T00:00:00ZZ",
             "0000-01-01T00:00:00+00:01",
@@ -290,6 +292,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_prints_itself_and_a_refusal_shows_a_form_that_is_read() {
+        assert_eq!(format!("{:?}", Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
+        let advice = InvalidTimestamp.to_string();
+        assert!(advice.rsplit(' ').next().unwrap().parse::<Timestamp>().is_ok(), "{advice}");
     }
 
     #[test]
