@@ -23,12 +23,13 @@
 //! - [`Context`]: where a value belongs. It opens nowhere else.
 //! - [`Sealer`] and [`Opener`]: asynchronous until the keys of a scope are there, synchronous from then on.
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
-//! - [`BlindIndex`]: equality search over sealed fields.
+//! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
 //!
 //! The formats are those of `SPEC.md`: 57 bytes more than the plaintext, and frozen.
 //!
 //! # Features
+//! - `nfkc`: `Transform::NfkcLowercase`, for names that are written in several ways.
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
 //! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
@@ -63,7 +64,10 @@ mod sealed;
 mod shred;
 
 pub use context::{Context, ContextError, RecordId};
-pub use index::{BlindIndex, IndexError, IndexSpec, Tag, Transform};
+pub use index::{
+    BlindIndex, CompoundIndex, CompoundSpec, IndexError, IndexPlan, IndexSpec, IndexWarning, PartitionedIndex,
+    PartitionedSpec, Tag, Tags, Transform,
+};
 pub use open::{OpenError, OpenObserver, Opened, Opener, OpenerBuilder, ScopedOpener};
 pub use phi_keys::f1::{FormatError, Suite};
 pub use phi_types::{Phi, SubjectId};

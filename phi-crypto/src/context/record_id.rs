@@ -38,6 +38,11 @@ impl RecordId<'_> {
         Self(Id::Uuid(bytes))
     }
 
+    /// Lends the text.
+    pub(crate) fn with_text<R>(&self, take: impl FnOnce(&[u8]) -> R) -> R {
+        take(self.text(&mut [0; ROOM]))
+    }
+
     /// The text, written into `room` where it is not text already.
     pub(super) fn text<'t>(&'t self, room: &'t mut [u8; ROOM]) -> &'t [u8] {
         match self.0 {

@@ -7,11 +7,13 @@ mod epochs;
 mod fields;
 #[cfg(all(unix, feature = "serde", feature = "sqlite"))]
 mod golden;
+mod index;
 mod leaks;
 mod leases;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod refusals;
+mod searches;
 #[cfg(feature = "serde")]
 mod serde_forms;
 #[cfg(feature = "sqlite")]

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use phi_crypto::{
-    BlindIndex, Context, IndexColumn, IndexSpec, Opener, Sealed, Sealer, ShredError, Transform, shred_subject,
+    BlindIndex, Context, IndexColumn, IndexSpec, Opener, Sealed, Sealer, ShredError, Tag, Transform, shred_subject,
 };
 use phi_keys::{EphemeralKeyring, Keys, LocalKeyring, SqliteKeyStore, Unlock};
 use phi_types::{Detail, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqlitePool};
 use tempfile::TempDir;
 
+use crate::searches::{self, AFTER, COLUMNS, DURING, OLD};
 use crate::support::{scope, subject};
 
 const NAME: Context<'static> = Context::new("Patient", "name");
@@ -111,7 +112,7 @@ async fn a_plaintext_column_is_a_precise_error_without_its_content() {
     for (column, says) in
         [("plain", "not a sealed value"), ("CAST(plain AS BLOB)", "not a sealed value"), ("age", "mismatched types")]
     {
-        let query = sqlx::AssertSqlSafe(format!("SELECT {column} AS name FROM patient"));
+        let query = AssertSqlSafe(format!("SELECT {column} AS name FROM patient"));
         let row = sqlx::query(query).fetch_one(&database.pool).await.unwrap();
         let error = row.try_get::<Sealed<String>, _>("name").unwrap_err();
         let text = format!("{error} {error:?}");
@@ -169,7 +170,7 @@ async fn a_shred_finds_a_subject_by_its_exact_id_however_the_column_keeps_it() {
     let Database { pool, keys, .. } = &Database::new().await;
     let ids = async |table: &'static str| -> Vec<String> {
         let left = format!("SELECT CAST(id AS TEXT) FROM {table} WHERE tag IS NOT NULL ORDER BY id");
-        sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_all(pool).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(left)).fetch_all(pool).await.unwrap()
     };
     for statement in [
         "CREATE TABLE i (id INTEGER, tag BLOB)",
@@ -235,6 +236,52 @@ async fn two_tenants_in_one_database_have_nothing_in_common() {
     // Another process of the tenant, with nothing but the files.
     let again = Opener::builder(tenant("north").await).build().for_scope(&scope("ada")).await.unwrap();
     assert_eq!(again.open(&sealed, &NAME).unwrap().expose(), "Ada");
+}
+
+#[tokio::test]
+async fn every_kind_of_index_finds_its_rows_in_sqlite() {
+    let Database { pool, keys, folder: _folder } = Database::new().await;
+    let table = format!("CREATE TABLE indexed (id TEXT PRIMARY KEY, {} BLOB)", COLUMNS.join(" BLOB, "));
+    sqlx::query(AssertSqlSafe(table)).execute(&pool).await.unwrap();
+    for row in searches::rows(&keys).await {
+        let mut insert = sqlx::query("INSERT INTO indexed VALUES (?, ?, ?, ?, ?)").bind(row.id);
+        for tag in row.tags {
+            insert = insert.bind(tag);
+        }
+        insert.execute(&pool).await.unwrap();
+    }
+    for (column, wanted, expected) in searches::searches(&keys).await {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM indexed WHERE ");
+        query.push(column);
+        wanted.push_in(&mut query);
+        query.push(" ORDER BY id");
+        let found: Vec<String> = query.build_query_scalar().fetch_all(&pool).await.unwrap();
+        assert_eq!(found, expected, "{column}");
+    }
+    let stored: Vec<Option<Tag>> =
+        sqlx::query_scalar("SELECT phone_tag FROM indexed ORDER BY id").fetch_all(&pool).await.unwrap();
+    assert_eq!(stored, searches::rows(&keys).await.into_iter().map(|row| row.tags[0]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_index_is_replaced_in_place_in_sqlite() {
+    let Database { pool, keys, folder: _folder } = Database::new().await;
+    sqlx::query("CREATE TABLE indexed (id TEXT PRIMARY KEY, ssn_tag BLOB)").execute(&pool).await.unwrap();
+    let tag = async |spec: IndexSpec| spec.open(&keys).await.unwrap().tag("078051120").unwrap();
+    let find = async |spec: IndexSpec| -> Vec<String> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM indexed WHERE ssn_tag");
+        spec.open(&keys).await.unwrap().search("078051120").unwrap().push_in(&mut query);
+        query.push(" ORDER BY id").build_query_scalar().fetch_all(&pool).await.unwrap()
+    };
+    for (id, spec) in [("before", OLD), ("since", DURING)] {
+        let insert = sqlx::query("INSERT INTO indexed VALUES (?, ?)").bind(id).bind(tag(spec).await);
+        insert.execute(&pool).await.unwrap();
+    }
+    assert_eq!(find(DURING).await, ["before", "since"]);
+    assert_eq!(find(AFTER).await, ["since"]);
+    let update = sqlx::query("UPDATE indexed SET ssn_tag = ? WHERE substr(ssn_tag, 1, 1) = x'01'");
+    assert_eq!(update.bind(tag(DURING).await).execute(&pool).await.unwrap().rows_affected(), 1);
+    assert_eq!(find(AFTER).await, ["before", "since"]);
 }
 
 /// Collects what is logged.

@@ -1,4 +1,5 @@
 //! Columns and searches in PostgreSQL.
 
 mod columns;
+mod search;
 mod server;
