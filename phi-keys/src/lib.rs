@@ -38,10 +38,10 @@
 //! | survive a KMS that is busy, slow or down | [`Timeout`], [`Retry`], [`CircuitBreaker`], [`RateLimit`] around it |
 //! | count and log KMS calls | [`Observed`], [`KmsObserver`] |
 //! | wrap without being able to unwrap | [`WrapOnly`] |
-//! | keep key rows | `SqliteKeyStore` (feature `sqlite`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
+//! | keep key rows | `SqliteKeyStore` (feature `sqlite`), `PostgresKeyStore` (feature `postgres`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
-//! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` within a transaction |
+//! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
@@ -50,6 +50,8 @@
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
 //! - `aws`: the module `aws`, KEKs in AWS KMS through Amazon's SDK. HTTPS on *ring*; needs the tokio runtime.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
+//! - `postgres`: `PostgresKeyStore` and `Keys::shred_in_postgres`. Needs the tokio runtime, as sqlx does; encrypted connections
+//!   need one of sqlx's TLS features, which the application enables.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
 //! - `vault`: the module `vault`, a Transit key of HashiCorp Vault or OpenBao. Needs the tokio runtime.
@@ -118,7 +120,7 @@ pub mod tlv;
 
 pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use keys::PendingShred;
 pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
 #[cfg(feature = "tokio-time")]
@@ -140,8 +142,11 @@ pub use local::{KeyringError, LocalKeyring, Unlock};
 pub use random::NoRandomness;
 pub use scope::{KeyUse, Scope};
 pub use signer::{Ed25519Signer, SignError, Signer, Signing};
+#[cfg(feature = "postgres")]
+pub use store::PostgresKeyStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteKeyStore;
 pub use store::{
-    Change, Committed, KeyRow, KeyState, KeyStore, MemoryKeyStore, RowKind, Slot, StoreError, StoreFuture,
+    Change, Committed, KeyRow, KeyState, KeyStore, MemoryKeyStore, Remains, Residue, RowKind, Slot, StoreError,
+    StoreFuture,
 };

@@ -95,7 +95,6 @@ impl fmt::Debug for Writer {
 }
 
 /// Takes a list of fields apart, in order. Accepts only what [`Writer`] writes.
-#[cfg(feature = "local")]
 pub(crate) fn read<'a>(domain: &str, bytes: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
     let (&count, mut rest) = bytes.strip_prefix(domain.as_bytes())?.split_first()?;
     let mut fields: Vec<(u8, &[u8])> = Vec::with_capacity(usize::from(count));

@@ -1,5 +1,6 @@
 //! Group commit: nothing acknowledged is lost or doubled, whoever gives up in between.
 
+use core::num::NonZeroU32;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use phi_audit::{
     SqliteAuditStore, StoreError, StoreFuture, Tile, TileId, WriterId,
 };
 use phi_keys::{
-    Change, Committed, EphemeralKeyring, KeyId, KeyRow, KeyStore, Keys, MemoryKeyStore, Slot, StoreFuture as KeyFuture,
+    Change, Committed, EphemeralKeyring, KeyId, KeyRow, KeyStore, Keys, MemoryKeyStore, Residue, Slot,
+    StoreFuture as KeyFuture,
 };
 use phi_types::{Detail, ManualClock};
 use tokio::sync::Semaphore;
@@ -330,7 +332,20 @@ impl KeyStore for Down {
     fn domain_rows(&self) -> KeyFuture<'_, Vec<KeyRow>> {
         self.inner.domain_rows()
     }
-    fn purge(&self) -> KeyFuture<'_, bool> {
+    fn tombstones(&self) -> KeyFuture<'_, Vec<KeyRow>> {
+        self.inner.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> KeyFuture<'a, Vec<KeyRow>> {
+        self.inner.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> KeyFuture<'_, Vec<Residue>> {
         self.inner.purge()
     }
 }

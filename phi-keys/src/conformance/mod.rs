@@ -21,7 +21,7 @@ use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
 pub use kms::{kms, kms_violations};
-pub use store::key_store;
+pub use store::{key_store, key_store_shared};
 
 /// An implementation broke its contract.
 #[derive(Debug)]

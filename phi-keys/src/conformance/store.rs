@@ -1,9 +1,14 @@
+use core::future::{Future, poll_fn};
+use core::num::NonZeroU32;
+use core::pin::pin;
+use core::task::Poll;
+
 use phi_types::Timestamp;
 
 use super::{Violation, failed, rule};
 use crate::id::FullId;
 use crate::scope::KeyUse;
-use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot, StoreError};
 
 const WORKS: &str = "the store answers";
 
@@ -17,7 +22,93 @@ pub async fn key_store(store: &dyn KeyStore) -> Result<(), Violation> {
     insertion(store).await?;
     replacement(store).await?;
     reading(store).await?;
-    shredding(store).await
+    listing(store).await?;
+    shredding(store).await?;
+    forgery(store).await
+}
+
+/// Checks that two ways to one empty store, such as two pools of connections to one database, see each other's writes and
+/// that of any two writers one wins. Runs on a multi-threaded or a single-threaded runtime; needs no timer.
+///
+/// # Errors
+/// [`Violation`] naming the first rule that is broken.
+pub async fn key_store_shared(here: &dyn KeyStore, there: &dyn KeyStore) -> Result<(), Violation> {
+    let (one, other) = both(here.prepare(), there.prepare()).await;
+    one.and(other).map_err(failed("a store can be prepared twice at once"))?;
+    let counter = |number: u8| row(RowKind::Generation, &Slot::root(), 0, number);
+    commit(here, Change::new().insert(counter(0))).await?;
+    rule(slot(there, &Slot::root()).await? == [counter(0)], "what one writes the other reads")?;
+    for round in 1..=ROUNDS {
+        let (current, mine, theirs) = (slot(here, &Slot::root()).await?, counter(2 * round), counter(2 * round + 1));
+        let [current] = current.as_slice() else { return rule(false, "a replaced row stays one row") };
+        let swap = |next: &KeyRow| Change::new().replace(current.clone(), next.clone());
+        let (mine, theirs) = (swap(&mine), swap(&theirs));
+        let (one, other) = both(here.commit(&mine), there.commit(&theirs)).await;
+        one_wins(one, other, Committed::Stale, "of two replacements of one row at once one wins")?;
+
+        let place = subject(round);
+        let insert = |number: u8| Change::new().insert(row(RowKind::Data, &place, 1, number));
+        let (mine, theirs) = (insert(2 * round), insert(2 * round + 1));
+        let (one, other) = both(here.commit(&mine), there.commit(&theirs)).await;
+        one_wins(one, other, Committed::Exists, "of two insertions at one place at once one wins")?;
+
+        // A data key is inserted while its scope is shredded by a change that does not know of it.
+        let place = subject(ROUNDS + round);
+        let mut tombstone = row(RowKind::Tombstone, &place, 0, 3);
+        tombstone.wrapped = Vec::new();
+        let (insert, shred) = (
+            Change::new().insert(row(RowKind::Data, &place, 1, 2 * (ROUNDS + round))),
+            Change::new().shred(tombstone.clone()),
+        );
+        let (inserted, shredded) = both(here.commit(&insert), there.commit(&shred)).await;
+        let outcome = (inserted.map_err(failed(WORKS))?, shredded.map_err(failed(WORKS))?);
+        let left = slot(here, &place).await?;
+        let holds = match outcome {
+            (Committed::Shredded, Committed::Done) => left == [tombstone],
+            (Committed::Done, Committed::Stale) => left.iter().all(|row| row.kind == RowKind::Data) && left.len() == 1,
+            _ => false,
+        };
+        rule(holds, "a data key is never inserted beside the tombstone that does not name it")?;
+    }
+    Ok(())
+}
+
+const ROUNDS: u8 = 25;
+
+fn one_wins(
+    one: Result<Committed, StoreError>,
+    other: Result<Committed, StoreError>,
+    lost: Committed,
+    says: &'static str,
+) -> Result<(), Violation> {
+    let outcome = (one.map_err(failed(WORKS))?, other.map_err(failed(WORKS))?);
+    rule(outcome == (Committed::Done, lost) || outcome == (lost, Committed::Done), says)
+}
+
+/// Polls both until both are ready.
+async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(move |context| {
+        if first.is_none()
+            && let Poll::Ready(value) = one.as_mut().poll(context)
+        {
+            first = Some(value);
+        }
+        if second.is_none()
+            && let Poll::Ready(value) = other.as_mut().poll(context)
+        {
+            second = Some(value);
+        }
+        match (first.take(), second.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            (one, other) => {
+                (first, second) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 /// A row whose bytes all follow from `number`; the MAC is not a real one, which no store looks at.
@@ -65,6 +156,7 @@ async fn replacement(store: &dyn KeyStore) -> Result<(), Violation> {
     let first = row(RowKind::Domain, &domain(), 1, 1);
     let mut next = first.clone();
     (next.wrapped, next.mac, next.state) = (vec![7; 300], [7; 32], KeyState::DecryptOnly);
+    next.since = Some(Timestamp::from_unix_micros(1_767_225_600_000_002));
     let stale = row(RowKind::Domain, &domain(), 1, 5);
     let swap = |current: &KeyRow, next: &KeyRow| commit(store, Change::new().replace(current.clone(), next.clone()));
     rule(swap(&stale, &next).await? == Committed::Stale, "a row that is another by now is not replaced")?;
@@ -99,6 +191,54 @@ async fn reading(store: &dyn KeyStore) -> Result<(), Violation> {
     rule(domains.len() == 1 && domains.iter().all(|row| row.kind == RowKind::Domain), "domain keys can be listed")
 }
 
+async fn listing(store: &dyn KeyStore) -> Result<(), Violation> {
+    let tenant = "conformance-3";
+    let place = |key_use, number: u8| Slot::new(tenant, key_use, Some([number; 32]));
+    let rows = [
+        row(RowKind::Data, &place(KeyUse::Data, 1), 1, 101),
+        row(RowKind::Data, &place(KeyUse::Data, 1), 2, 102),
+        row(RowKind::Data, &place(KeyUse::Data, 200), 1, 103),
+        row(RowKind::Data, &place(KeyUse::Index, 1), 1, 104),
+        row(RowKind::Data, &place(KeyUse::Index, 1), 256, 105),
+    ];
+    let all = rows.iter().rev().fold(Change::new(), |change, row| change.insert(row.clone()));
+    rule(commit(store, all).await? == Committed::Done, "several new rows are inserted")?;
+    for limit in 1..=6 {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let limit = NonZeroU32::MIN.saturating_add(limit - 1);
+            let page = store.data_rows(tenant, after.as_ref(), limit).await.map_err(failed(WORKS))?;
+            let size = u32::try_from(page.len()).unwrap_or(u32::MAX);
+            rule(size <= limit.get(), "no more data key rows are listed than were asked for")?;
+            after = page.last().cloned();
+            listed.extend(page);
+            if after.is_none() || listed.len() > rows.len() {
+                break;
+            }
+        }
+        rule(listed == rows, "data key rows of one tenant are listed in order, each once")?;
+    }
+    rule(store.tombstones().await.map_err(failed(WORKS))?.is_empty(), "without a shred there is no tombstone")
+}
+
+/// A row in the place of a tombstone that is not the writer's.
+async fn forgery(store: &dyn KeyStore) -> Result<(), Violation> {
+    let place = subject(77);
+    let mut forged = row(RowKind::Tombstone, &place, 0, 50);
+    forged.wrapped = Vec::new();
+    commit(store, Change::new().insert(forged.clone())).await?;
+    let mut tombstone = row(RowKind::Tombstone, &place, 0, 51);
+    tombstone.position = Some(7);
+    let change = Change::new().replace(forged, tombstone.clone()).shred(tombstone.clone());
+    rule(
+        commit(store, change).await? == Committed::Done,
+        "a tombstone can be replaced by the shred that it stood in the way of",
+    )?;
+    rule(slot(store, &place).await? == [tombstone.clone()], "a replaced tombstone is read back")?;
+    let remains = store.remains(&place).await.map_err(failed(WORKS))?;
+    rule(remains.rows == [tombstone] && remains.unreadable.is_empty(), "what remains of a slot is what is in it")
+}
+
 async fn shredding(store: &dyn KeyStore) -> Result<(), Violation> {
     let (here, elsewhere) = (subject(1), Slot::new("conformance-2", KeyUse::Data, Some([1; 32])));
     let counter = row(RowKind::Generation, &Slot::root(), 0, 20);
@@ -128,5 +268,7 @@ async fn shredding(store: &dyn KeyStore) -> Result<(), Violation> {
     rule(reborn == Committed::Shredded, "a shredded scope gets no key again")?;
     rule(shred(&next, &third).await? == Committed::Done, "a shred can be repeated")?;
     rule(slot(store, &here).await? == [tombstone.clone()], "a repeated shred keeps the first tombstone")?;
+    let tombstones = store.tombstones().await.map_err(failed(WORKS))?;
+    rule(tombstones == [tombstone], "tombstones can be listed")?;
     store.purge().await.map_err(failed("what deletion left behind can be purged")).map(drop)
 }

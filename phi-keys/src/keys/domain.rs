@@ -16,7 +16,16 @@ use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 pub(super) struct Domains {
     gate: Arc<Gate>,
     held: RwLock<Vec<Held>>,
-    flights: Flights<KeyUse, Result<(), Error>>,
+    flights: Flights<KeyUse, Result<Refused, Error>>,
+}
+
+/// The domain keys of a use that could not be had, each with its reason: one of them must not stand in the way of another.
+type Refused = Arc<[Missing]>;
+
+struct Missing {
+    full_id: FullId,
+    is_active: bool,
+    error: Error,
 }
 
 /// A domain key in memory, with the MAC of the row that it came from.
@@ -70,17 +79,21 @@ impl Keys {
             if let Some(handle) = domains.find(key_use, want) {
                 return Ok(handle);
             }
-            domains.flights.run(key_use, Box::pin(self.refresh(key_use, want))).await?;
+            let refused = domains.flights.run(key_use, Box::pin(self.refresh(key_use, want))).await?;
+            let wanted = |missing: &&Missing| want.map_or(missing.is_active, |id| missing.full_id == id);
+            if let Some(missing) = refused.iter().find(wanted) {
+                return Err(missing.error.clone());
+            }
         }
         domains.find(key_use, want).ok_or(if want.is_some() { Error::UnknownKey } else { Error::Contended })
     }
 
     /// Reads every domain key of a use and leases those that open anything.
-    async fn refresh(&self, key_use: KeyUse, want: Option<FullId>) -> Result<(), Error> {
+    async fn refresh(&self, key_use: KeyUse, want: Option<FullId>) -> Result<Refused, Error> {
         let Inner { store, keks, tenant, domains, .. } = &*self.0;
         if domains.find(key_use, want).is_some() {
             // Another flight landed between the look into the cache and this one.
-            return Ok(());
+            return Ok(Arc::default());
         }
         let slot = Slot::new(tenant.clone(), key_use, None);
         let mut made = None;
@@ -95,22 +108,26 @@ impl Keys {
                 made = self.create_domain(slot.clone(), version).await?;
                 continue;
             };
-            let mut fresh = Vec::with_capacity(rows.len());
+            let (mut fresh, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
             for row in rows.iter().filter(|row| row.state.opens()) {
-                let (key, full_id) = match (domains.unchanged(row), row.full_id) {
-                    (Some(cell), _) => (cell.key.clone(), cell.full_id),
-                    (None, Some(full_id)) => match &made {
-                        // The row that this process has just written, whose copies were seen to open.
-                        Some((mac, key)) if *mac == row.mac => (Zeroizing::clone(key), full_id),
-                        _ => (envelope::unwrap_domain(keks, row).await?, full_id),
-                    },
-                    (None, None) => return Err(Error::RowRejected(row.kind)),
+                let full_id = row.full_id.ok_or(Error::RowRejected(row.kind))?;
+                let is_active = row.version == active;
+                let key = match (domains.unchanged(row), &made) {
+                    (Some(cell), _) => Ok(cell.key.clone()),
+                    // The row that this process has just written, whose copies were seen to open.
+                    (None, Some((mac, key))) if *mac == row.mac => Ok(Zeroizing::clone(key)),
+                    (None, _) => envelope::unwrap_domain(keks, row).await,
                 };
-                let cell = Cell::new(key, full_id, &domains.gate, lease);
-                fresh.push(Held { key_use, is_active: row.version == active, row_mac: row.mac, cell });
+                match key {
+                    Ok(key) => {
+                        let cell = Cell::new(key, full_id, &domains.gate, lease);
+                        fresh.push(Held { key_use, is_active, row_mac: row.mac, cell });
+                    }
+                    Err(error) => refused.push(Missing { full_id, is_active, error }),
+                }
             }
             domains.hold(key_use, fresh);
-            return Ok(());
+            return Ok(refused.into());
         }
         Err(Error::Contended)
     }

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub use builder::KeysBuilder;
 pub use handle::{DataKey, DomainKey};
 pub use report::{Completed, Rewrapped, Shredded};
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;
 
 use crate::derive::{self, Label};

@@ -3,6 +3,7 @@
 use phi_types::{Action, Activity, Outcome, SubjectId, Timestamp};
 
 use crate::id::FullId;
+use crate::store::Residue;
 
 /// A subject was shredded. Unreadable live since then; irrecoverable only once no copy of the key tables from before is
 /// left in a backup, replica or write-ahead log.
@@ -18,9 +19,13 @@ pub struct Shredded {
     pub generation: u64,
     /// Whether the subject had been shredded before, so that nothing new was destroyed.
     pub repeated: bool,
-    /// Whether the store's own files hold nothing of the deleted rows any more. When false, others were using the store:
-    /// shred again to try once more.
+    /// When the keys were deleted.
+    pub at: Timestamp,
+    /// Whether the store's own files hold nothing of the deleted rows any more.
     pub purged: bool,
+    /// Where in the store's own files bytes of the deleted rows still are, or may be. Shredding again tries to empty what
+    /// others were using.
+    pub residues: Vec<Residue>,
 }
 
 impl Shredded {
@@ -35,6 +40,7 @@ impl Shredded {
             .with("generation", self.generation)
             .with("repeated", self.repeated)
             .with("purged", self.purged)
+            .with("residues", self.residues.iter().map(|residue| residue.as_str()).collect::<Vec<_>>().join(" "))
     }
 }
 

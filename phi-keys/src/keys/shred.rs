@@ -1,13 +1,13 @@
 //! Shredding: what a subject's keys sealed becomes unreadable.
 
-use phi_types::SubjectId;
+use phi_types::{SubjectId, Timestamp};
 
 use super::report::Shredded;
 use super::{ATTEMPTS, Keys};
 use crate::error::Error;
 use crate::id::FullId;
 use crate::scope::Scope;
-use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, Remains, Residue, RowKind, Slot};
 
 /// Keeps readers away from a scope while it is being shredded.
 struct Block {
@@ -33,6 +33,7 @@ struct Plan {
     change: Change,
     keys: Vec<FullId>,
     number: u64,
+    at: Timestamp,
     repeated: bool,
 }
 
@@ -41,7 +42,11 @@ impl Keys {
     /// bytes overwritten. Leases of this key manager and its clones end at once, those of others, in this process and
     /// elsewhere, when their time comes. Repeating it is harmless.
     ///
-    /// Tags of blind indexes outlive the key; use `shred_in` (feature `sqlite`) to clear them in the same transaction.
+    /// Tags of blind indexes outlive the key; use `shred_in` (feature `sqlite`) or `shred_in_postgres` (feature `postgres`)
+    /// to clear them in the same transaction.
+    ///
+    /// Rows of the subject that were forged or cannot be read do not stop it; they go as well. Without an authentic
+    /// generation row nothing can be shredded: restore that row first.
     ///
     /// # Errors
     /// [`Error`] when the store fails; the subject's keys may then be gone or not, and shredding again finds out.
@@ -50,12 +55,12 @@ impl Keys {
         let slot = self.data_slot(&scope)?;
         let _block = Block::new(self, scope);
         for _ in 0..ATTEMPTS {
-            let rows = self.0.store.slot(&slot).await?;
-            let root = self.0.store.slot(&Slot::root()).await?;
+            let rows = self.0.store.remains(&slot).await?;
+            let root = self.0.store.remains(&Slot::root()).await?;
             let plan = self.plan(&slot, &rows, &root)?;
             if self.0.store.commit(&plan.change).await? == Committed::Done {
-                let purged = self.0.store.purge().await?;
-                return Ok(plan.report(subject, purged));
+                let residues = self.0.store.purge().await?;
+                return Ok(plan.report(subject, residues));
             }
         }
         Err(Error::Contended)
@@ -70,7 +75,7 @@ impl Keys {
     ///
     /// ```
     /// use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
-    /// use phi_types::SubjectId;
+    /// use phi_types::{SubjectId, Timestamp};
     /// use sqlx::SqlitePool;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -112,8 +117,8 @@ impl Keys {
         sql::prepare_write(connection).await?;
         // A savepoint within the caller's transaction, so that all three writes happen or none.
         let mut savepoint = connection.begin().await.map_err(StoreError::from)?;
-        let rows = sql::slot(&mut savepoint, &slot).await?;
-        let root = sql::slot(&mut savepoint, &Slot::root()).await?;
+        let rows = sql::remains(&mut savepoint, &slot).await?;
+        let root = sql::remains(&mut savepoint, &Slot::root()).await?;
         let plan = self.plan(&slot, &rows, &root)?;
         if sql::apply(&mut savepoint, &plan.change).await? != Committed::Done {
             return Err(Error::Contended);
@@ -122,33 +127,74 @@ impl Keys {
         Ok(PendingShred { block, plan, subject: subject.clone() })
     }
 
-    /// What to write, given the rows of the subject and of the root slot.
-    fn plan(&self, slot: &Slot, rows: &[KeyRow], root: &[KeyRow]) -> Result<Plan, Error> {
-        let now = self.0.data.gate.clock.now();
-        let (current, generation) = self.0.root.generation(root)?;
-        let next = generation.next(generation.domains)?;
-        // Key rows are not checked: a forged row must not be able to stop a shred.
-        let mut keys =
-            rows.iter().filter(|row| row.kind == RowKind::Data).filter_map(|row| row.full_id).collect::<Vec<_>>();
-        let earlier = rows.iter().find(|row| row.kind == RowKind::Tombstone);
-        if let Some(earlier) = earlier {
-            self.authentic_in(slot, core::slice::from_ref(earlier))?;
-            keys.extend(earlier.wrapped.as_chunks().0.iter().map(|id| FullId::from_bytes(*id)));
+    /// As `shred_in`, in a transaction on PostgreSQL. Its isolation level must be `READ COMMITTED`: under a stricter one the
+    /// transaction would not see a key that was made since it began.
+    ///
+    /// # Errors
+    /// [`Error::Config`] under another isolation level; other [`Error`]s when the store fails, or the connection is to
+    /// another database. The transaction is then to be rolled back.
+    #[cfg(feature = "postgres")]
+    pub async fn shred_in_postgres(
+        &self,
+        transaction: &mut sqlx::Transaction<'_, sqlx::Postgres>,
+        subject: &SubjectId,
+    ) -> Result<PendingShred, Error> {
+        use sqlx::Connection as _;
+
+        use crate::store::{StoreError, postgres_sql as sql};
+
+        if !sql::is_read_committed(transaction).await? {
+            return Err(Error::Config("shred in a transaction that was begun with `ISOLATION LEVEL READ COMMITTED`"));
         }
+        let scope = Scope::subject(subject);
+        let slot = self.data_slot(&scope)?;
+        let block = Block::new(self, scope);
+        sql::prepare_write(transaction).await?;
+        for _ in 0..ATTEMPTS {
+            // A savepoint within the caller's transaction, so that all three writes happen or none.
+            let mut savepoint = transaction.begin().await.map_err(StoreError::from)?;
+            let rows = sql::remains(&mut savepoint, &slot).await?;
+            let root = sql::remains(&mut savepoint, &Slot::root()).await?;
+            let plan = self.plan(&slot, &rows, &root)?;
+            if sql::apply(&mut savepoint, &plan.change).await? == Committed::Done {
+                savepoint.commit().await.map_err(StoreError::from)?;
+                return Ok(PendingShred { block, plan, subject: subject.clone() });
+            }
+            savepoint.rollback().await.map_err(StoreError::from)?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// What to write, given what is in the slots of the subject and of the root key.
+    fn plan(&self, slot: &Slot, found: &Remains, root: &Remains) -> Result<Plan, Error> {
+        let now = self.0.data.gate.clock.now();
+        let (current, generation) = self.0.root.generation(&root.rows)?;
+        let next = generation.next(generation.domains)?;
+        let rows = || found.rows.iter().filter(|row| row.slot == *slot);
+        // Key rows are not checked: a forged row must not be able to stop a shred.
+        let mut keys = rows().filter(|row| row.kind == RowKind::Data).filter_map(|row| row.full_id).collect::<Vec<_>>();
+        keys.extend_from_slice(&found.unreadable);
+        let tombstones = || rows().filter(|row| row.kind == RowKind::Tombstone);
+        let earlier = tombstones().find(|row| self.authentic(row).is_ok());
+        keys.extend(earlier.iter().flat_map(|row| row.wrapped.as_chunks().0).map(|id| FullId::from_bytes(*id)));
         keys.sort_unstable();
         keys.dedup();
         let ids = keys.iter().flat_map(|id| *id.as_bytes()).collect();
         let state = KeyState::Destroyed;
         let mut tombstone = KeyRow::new(RowKind::Tombstone, slot.clone(), 0, None, None, state, now, ids, [0; 32]);
         tombstone.authenticate(&self.0.root.mac_key)?;
-        let change = Change::new().replace(current.clone(), self.0.root.generation_row(&next, now)?).shred(tombstone);
-        Ok(Plan { change, keys, number: next.number, repeated: earlier.is_some() })
+        let mut change = Change::new().replace(current.clone(), self.0.root.generation_row(&next, now)?);
+        let forged = tombstones().find(|row| row.same_place(&tombstone)).filter(|_| earlier.is_none());
+        if let Some(forged) = forged {
+            change = change.replace(forged.clone(), tombstone.clone());
+        }
+        Ok(Plan { change: change.shred(tombstone), keys, number: next.number, at: now, repeated: earlier.is_some() })
     }
 }
 
 /// A shred whose transaction has not ended. Dropping it, too, lets readers go to the store again, which then holds
 /// whatever the transaction left there.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[must_use = "call `committed` after the transaction is committed"]
 pub struct PendingShred {
     block: Block,
@@ -156,7 +202,7 @@ pub struct PendingShred {
     subject: SubjectId,
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl PendingShred {
     /// To be called when the transaction is committed: empties the store's write-ahead log and reports.
     ///
@@ -164,12 +210,12 @@ impl PendingShred {
     /// [`Error`] when the log cannot be emptied. The keys are gone nevertheless; shred again for the rest.
     pub async fn committed(self) -> Result<Shredded, Error> {
         let Self { block, plan, subject } = self;
-        let purged = block.keys.0.store.purge().await?;
-        Ok(plan.report(&subject, purged))
+        let residues = block.keys.0.store.purge().await?;
+        Ok(plan.report(&subject, residues))
     }
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl core::fmt::Debug for PendingShred {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("PendingShred")
@@ -177,8 +223,9 @@ impl core::fmt::Debug for PendingShred {
 }
 
 impl Plan {
-    fn report(self, subject: &SubjectId, purged: bool) -> Shredded {
-        let Self { keys, number, repeated, .. } = self;
-        Shredded { subject: subject.clone(), keys, generation: number, repeated, purged }
+    fn report(self, subject: &SubjectId, residues: Vec<Residue>) -> Shredded {
+        let Self { keys, number, at, repeated, .. } = self;
+        let purged = residues.is_empty();
+        Shredded { subject: subject.clone(), keys, generation: number, at, repeated, purged, residues }
     }
 }

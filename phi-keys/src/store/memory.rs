@@ -1,10 +1,11 @@
 //! The key store in memory.
 
 use core::fmt;
+use core::num::NonZeroU32;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Committed, KeyRow, KeyStore, RowKind, Slot, StoreFuture};
+use super::{Change, Committed, KeyRow, KeyStore, Residue, RowKind, Slot, StoreFuture};
 use crate::id::KeyId;
 
 /// Keeps key rows in memory, for tests and for processes that keep nothing.
@@ -62,13 +63,38 @@ impl KeyStore for MemoryKeyStore {
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
         Box::pin(async move {
             let tables = self.tables();
-            Ok(tables.slots.values().flatten().filter(|row| row.kind == RowKind::Domain).cloned().collect())
+            Ok(tables.all(RowKind::Domain).cloned().collect())
         })
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
-        Box::pin(async { Ok(true) })
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        Box::pin(async move { Ok(self.tables().all(RowKind::Tombstone).cloned().collect()) })
     }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let tables = self.tables();
+            let follows = |row: &&KeyRow| after.is_none_or(|after| order(row) > order(after));
+            let rows = tables.all(RowKind::Data).filter(|row| row.slot.tenant == tenant).filter(follows);
+            let mut rows = rows.collect::<Vec<_>>();
+            rows.sort_by_key(|row| order(row));
+            Ok(rows.into_iter().take(usize::try_from(limit.get()).unwrap_or(usize::MAX)).cloned().collect())
+        })
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// The order in which data key rows of a tenant are listed.
+fn order(row: &KeyRow) -> (u8, &[u8], u32) {
+    (row.slot.key_use.code(), row.slot.scope_bytes(), row.version)
 }
 
 fn kid_of(row: &KeyRow) -> Option<KeyId> {
@@ -76,6 +102,10 @@ fn kid_of(row: &KeyRow) -> Option<KeyId> {
 }
 
 impl Tables {
+    fn all(&self, kind: RowKind) -> impl Iterator<Item = &KeyRow> {
+        self.slots.values().flatten().filter(move |row| row.kind == kind)
+    }
+
     fn rows(&self, slot: &Slot) -> &[KeyRow] {
         self.slots.get(slot).map_or(&[], Vec::as_slice)
     }

@@ -14,25 +14,36 @@
 //! # }
 //! ```
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod residue;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use core::fmt;
 use core::future::Future;
+use core::num::NonZeroU32;
 use core::pin::Pin;
 use std::error::Error;
 use std::sync::Arc;
 
 pub use memory::MemoryKeyStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresKeyStore;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::sql as postgres_sql;
+pub use residue::Residue;
 pub use row::{KeyRow, KeyState, RowKind, Slot};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteKeyStore;
 #[cfg(feature = "sqlite")]
 pub(crate) use sqlite::sql;
 
-use crate::id::KeyId;
+use crate::id::{FullId, KeyId};
 
 /// The future of a [`KeyStore`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -72,12 +83,39 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`].
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>>;
 
-    /// Removes what deleted rows left behind elsewhere in the store's own files, such as a write-ahead log. False when
-    /// something is still left because others are using the store; calling it again later then helps.
+    /// Every tombstone of every tenant.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn purge(&self) -> StoreFuture<'_, bool>;
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>>;
+
+    /// At most `limit` data key rows of a tenant that follow `after`, or the first ones, in ascending order of key use,
+    /// scope and version. Rows that come and go between two calls may be left out; none that stays is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>>;
+
+    /// As [`slot`](Self::slot), for a shred: what cannot be read as a row does not stop the reading. A store whose rows
+    /// cannot be altered by others needs no own answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn remains<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Remains> {
+        Box::pin(async move { Ok(Remains { rows: self.slot(slot).await?, unreadable: Vec::new() }) })
+    }
+
+    /// Removes what deleted rows left behind elsewhere in the store's own files, such as a write-ahead log, and says what
+    /// is still left, or may be. Empty when nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>>;
 }
 
 impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
@@ -101,8 +139,43 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).domain_rows()
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        (**self).tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        (**self).data_rows(tenant, after, limit)
+    }
+
+    fn remains<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Remains> {
+        (**self).remains(slot)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         (**self).purge()
+    }
+}
+
+/// What is in a slot, as far as it can be read.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Remains {
+    /// The rows that can be read, as [`KeyStore::slot`] gives them.
+    pub rows: Vec<KeyRow>,
+    /// The full ids of data key rows of which nothing else can be read.
+    pub unreadable: Vec<FullId>,
+}
+
+impl Remains {
+    /// What was found.
+    #[must_use]
+    pub const fn new(rows: Vec<KeyRow>, unreadable: Vec<FullId>) -> Self {
+        Self { rows, unreadable }
     }
 }
 
@@ -114,8 +187,9 @@ pub struct Change {
     pub replace: Vec<(KeyRow, KeyRow)>,
     /// Rows to be inserted. Their places and kids must be free, and the slots of data keys without a tombstone.
     pub insert: Vec<KeyRow>,
-    /// A tombstone to be inserted if it is absent. Every data key row of its slot is deleted so that its bytes are
-    /// overwritten; [`Committed::Stale`] when the tombstone does not name one of them, which was made meanwhile.
+    /// A tombstone to be inserted if it is absent, or in the place of one that cannot be read. Every data key row of its
+    /// slot is deleted so that its bytes are overwritten; [`Committed::Stale`] when the tombstone does not name one of
+    /// them, which was made meanwhile.
     pub tombstone: Option<KeyRow>,
 }
 
@@ -179,6 +253,13 @@ pub enum StoreError {
     NotMigrated,
     /// Something in the store cannot be a key row: which column.
     Malformed(&'static str),
+    /// A key row has a kind, key use, state or field that this version of the crate does not know.
+    Unknown {
+        /// Which column.
+        column: &'static str,
+        /// The number that stands there.
+        found: u64,
+    },
     /// Deleted bytes would stay in the database file.
     NoSecureDelete,
     /// What is written could be lost when the power fails.
@@ -204,11 +285,15 @@ impl fmt::Display for StoreError {
             Self::Malformed(column) => {
                 write!(f, "a key row has an impossible value in column {column}: restore the key tables")
             }
+            Self::Unknown { column, found } => write!(
+                f,
+                "a key row has the unknown number {found} in column {column}: use the later version of this crate that wrote it, or restore the key tables"
+            ),
             Self::NoSecureDelete => {
                 f.write_str("SQLite refuses `PRAGMA secure_delete = ON`, so a shredded key would stay in the file")
             }
             Self::NotDurable => f.write_str(
-                "the database may lose what it reported as written: connect with `PRAGMA synchronous = FULL`",
+                "the database may lose what it reported as written: use `synchronous = FULL` and a journal on disk with SQLite, `fsync = on` with PostgreSQL",
             ),
         }
     }

@@ -8,10 +8,15 @@ use subtle::ConstantTimeEq;
 use crate::derive;
 use crate::id::FullId;
 use crate::scope::KeyUse;
-use crate::tlv::{TlvError, Writer};
+use crate::store::StoreError;
+use crate::tlv::{self, TlvError, Writer};
 
 /// The domain of the list that a row's MAC covers.
 const MAC_DOMAIN: &str = "phi/row/v1";
+/// The tag of [`KeyRow::since`].
+const SINCE: u8 = 11;
+/// The tag of [`KeyRow::position`].
+const POSITION: u8 = 12;
 /// The domain of the list that a wrapped key is bound to.
 const WRAP_DOMAIN: &str = "phi/wrap/v1";
 
@@ -183,8 +188,12 @@ pub struct KeyRow {
     /// When the row was made.
     pub created: Timestamp,
     /// The wrapped key; for a tombstone the full ids of the keys that were shredded, for the generation row the
-    /// generation as eight bytes, big-endian.
+    /// generation as eight bytes, big-endian, and digests.
     pub wrapped: Vec<u8>,
+    /// Since when the state holds; absent while it is the first one, which holds since [`created`](Self::created).
+    pub since: Option<Timestamp>,
+    /// Where a tombstone stands among the others, counted from 1.
+    pub position: Option<u64>,
     /// `HMAC-SHA-256` over all of the above under the store root key.
     pub mac: [u8; 32],
 }
@@ -204,7 +213,49 @@ impl KeyRow {
         wrapped: Vec<u8>,
         mac: [u8; 32],
     ) -> Self {
-        Self { kind, slot, version, full_id, parent, state, created, wrapped, mac }
+        Self { kind, slot, version, full_id, parent, state, created, wrapped, since: None, position: None, mac }
+    }
+
+    /// The fields that not every row has, for a store to keep as one value; empty when there is none.
+    #[must_use]
+    pub fn more(&self) -> Vec<u8> {
+        if self.since.is_none() && self.position.is_none() {
+            return Vec::new();
+        }
+        let mut list = Writer::new("");
+        // Two short fields in ascending order have an encoding.
+        self.write_more(&mut list).map_or_else(|_| Vec::new(), |()| list.finish())
+    }
+
+    /// Takes back what [`more`](Self::more) gave.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] for a field that this version does not know, [`StoreError::Malformed`] for what no version
+    /// writes.
+    pub fn with_more(mut self, more: &[u8]) -> Result<Self, StoreError> {
+        let malformed = || StoreError::Malformed("more");
+        if more.is_empty() {
+            return Ok(self);
+        }
+        for (tag, value) in tlv::read("", more).ok_or_else(malformed)? {
+            let number = || value.try_into().map_err(|_| malformed());
+            match tag {
+                SINCE => {
+                    let since = i64::from_be_bytes(number()?);
+                    self.since = Some(Timestamp::from_unix_micros(since)).filter(|time| time.as_unix_micros() == since);
+                }
+                POSITION => self.position = Some(u64::from_be_bytes(number()?)),
+                unknown => return Err(StoreError::Unknown { column: "more", found: unknown.into() }),
+            }
+        }
+        if self.more() == more { Ok(self) } else { Err(malformed()) }
+    }
+
+    fn write_more(&self, list: &mut Writer) -> Result<(), TlvError> {
+        if let Some(since) = self.since {
+            list.field(SINCE, &since.as_unix_micros().to_be_bytes())?;
+        }
+        self.position.map_or(Ok(()), |position| list.field(POSITION, &position.to_be_bytes()))
     }
 
     /// Whether two rows compete for one place.
@@ -213,13 +264,13 @@ impl KeyRow {
         (self.kind, &self.slot, self.version) == (other.kind, &other.slot, other.version)
     }
 
-    /// Whether a tombstone names every one of these full ids.
+    /// Whether a tombstone names every one of these full ids. What cannot be one is no key.
     pub(crate) fn names<'i>(&self, mut ids: impl Iterator<Item = &'i [u8]>) -> bool {
         let (named, _) = self.wrapped.as_chunks::<32>();
-        ids.all(|id| id.is_empty() || named.iter().any(|name| name == id))
+        ids.all(|id| id.len() != 32 || named.iter().any(|name| name == id))
     }
 
-    /// What the MAC covers: every column but itself.
+    /// What the MAC covers: every column but itself, and of the further fields those that there are.
     fn mac_input(&self) -> Result<Vec<u8>, TlvError> {
         let mut list = Writer::new(MAC_DOMAIN);
         list.field(1, &[self.kind.code()])?;
@@ -232,6 +283,7 @@ impl KeyRow {
         list.field(8, &[self.state.code()])?;
         list.field(9, &self.created.as_unix_micros().to_be_bytes())?;
         list.field(10, &self.wrapped)?;
+        self.write_more(&mut list)?;
         Ok(list.finish())
     }
 
@@ -268,5 +320,37 @@ impl fmt::Debug for KeyRow {
         write!(f, "KeyRow({} {} v{} {}", self.kind, self.slot.key_use, self.version, self.state)?;
         self.full_id.iter().try_for_each(|id| write!(f, " {}", id.kid()))?;
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_fields_are_taken_back_as_they_were_given() {
+        let plain = KeyRow::new(
+            RowKind::Tombstone,
+            Slot::root(),
+            0,
+            None,
+            None,
+            KeyState::Destroyed,
+            Timestamp::UNIX_EPOCH,
+            Vec::new(),
+            [0; 32],
+        );
+        assert_eq!(plain.more(), b"");
+        let mut row = plain.clone();
+        (row.since, row.position) = (Some(Timestamp::from_unix_micros(-7)), Some(u64::MAX));
+        let more = row.more();
+        assert_eq!(plain.clone().with_more(&more).unwrap(), row);
+        assert_ne!(plain.mac_input().unwrap(), row.mac_input().unwrap());
+
+        let unknown = plain.clone().with_more(&[1, 13, 0, 0, 0, 0]);
+        assert!(matches!(unknown, Err(StoreError::Unknown { column: "more", found: 13 })), "{unknown:?}");
+        for bad in [&[0][..], &[1, 11, 0, 0, 0, 1, 0], &more[..more.len() - 1], &[&more[..], &[0]].concat()] {
+            assert!(matches!(plain.clone().with_more(bad), Err(StoreError::Malformed("more"))), "{bad:?}");
+        }
     }
 }

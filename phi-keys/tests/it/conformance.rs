@@ -27,16 +27,51 @@ async fn the_local_keyring_conforms_before_and_after_a_rotation() {
     conformance::kms_admin(&keyring).await.unwrap();
 }
 
+#[tokio::test]
+async fn the_store_in_memory_is_shared() {
+    let store = MemoryKeyStore::new();
+    conformance::key_store_shared(&store, &store).await.unwrap();
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
-async fn the_sqlite_store_conforms_in_every_journal_mode() {
-    use phi_keys::SqliteKeyStore;
-    use sqlx::sqlite::SqliteJournalMode::{Delete, Memory, Persist, Truncate, Wal};
+async fn the_sqlite_store_conforms_in_every_durable_journal_mode() {
+    use phi_keys::{KeyStore, SqliteKeyStore, StoreError};
+    use sqlx::sqlite::SqliteJournalMode::{Delete, Memory, Off, Persist, Truncate, Wal};
 
     use crate::support::sqlite::Database;
 
-    for mode in [Wal, Delete, Truncate, Persist, Memory] {
+    for mode in [Wal, Delete, Truncate, Persist] {
         let database = Database::with(mode).await;
         conformance::key_store(&SqliteKeyStore::new(database.pool.clone())).await.unwrap();
+        let database = Database::with(mode).await;
+        let there = SqliteKeyStore::new(database.another_pool_with(mode).await);
+        conformance::key_store_shared(&SqliteKeyStore::new(database.pool.clone()), &there).await.unwrap();
     }
+    for mode in [Off, Memory] {
+        let database = Database::with(mode).await;
+        let refused = SqliteKeyStore::new(database.pool.clone()).prepare().await;
+        assert!(matches!(refused, Err(StoreError::NotDurable)), "{mode:?}: {refused:?}");
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_sqlite_database_without_a_file_conforms() {
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+    conformance::key_store(&phi_keys::SqliteKeyStore::new(pool)).await.unwrap();
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn the_postgres_store_conforms() {
+    use phi_keys::PostgresKeyStore;
+
+    use crate::support::postgres::Schema;
+
+    let Some(schema) = Schema::new().await else { return };
+    conformance::key_store(&PostgresKeyStore::new(schema.pool().await)).await.unwrap();
+    let Some(schema) = Schema::new().await else { return };
+    let (here, there) = (PostgresKeyStore::new(schema.pool().await), PostgresKeyStore::new(schema.pool().await));
+    conformance::key_store_shared(&here, &there).await.unwrap();
 }

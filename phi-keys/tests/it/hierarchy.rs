@@ -1,6 +1,6 @@
 //! Tenants, uses, scopes, leases and pins.
 
-use core::num::NonZeroUsize;
+use core::num::{NonZeroU32, NonZeroUsize};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use phi_keys::derive::Label;
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, Expired, KeyId, KeyRow, KeyStore, KeyUse, Keys, KmsError,
-    MemoryKeyStore, Scope, Signer, Slot, StoreFuture,
+    MemoryKeyStore, Residue, Scope, Signer, Slot, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 
@@ -125,7 +125,20 @@ impl KeyStore for Slow {
         self.0.domain_rows()
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.0.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.0.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         self.0.purge()
     }
 }

@@ -29,6 +29,8 @@ mod crash;
 mod keyring;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(all(feature = "local", unix))]
 mod rewrap;
 #[cfg(feature = "sqlite")]

@@ -1,9 +1,12 @@
 //! Many tasks and several processes at once.
 
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use phi_keys::{Change, Committed, Error, KeyId, KeyRow, KeyStore, KeyUse, Keys, MemoryKeyStore, Slot, StoreFuture};
+use phi_keys::{
+    Change, Committed, Error, KeyId, KeyRow, KeyStore, KeyUse, Keys, MemoryKeyStore, Residue, Slot, StoreFuture,
+};
 use tokio::sync::{Barrier, Semaphore};
 
 use crate::support::{Site, Watched, patient, subject};
@@ -99,6 +102,17 @@ async fn of_several_creators_on_one_database_one_wins() {
     one_winner(stores, Watched::slow()).await;
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_creators_on_one_server_one_wins() {
+    let Some(schema) = crate::support::postgres::Schema::new().await else { return };
+    let mut stores: Vec<Arc<dyn KeyStore>> = Vec::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(phi_keys::PostgresKeyStore::new(schema.pool().await)));
+    }
+    one_winner(stores, Watched::slow()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shred_wins_against_every_reader() {
     let site = Site::new();
@@ -168,7 +182,20 @@ impl KeyStore for Paused {
         self.inner.domain_rows()
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.inner.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         self.inner.purge()
     }
 }
@@ -239,7 +266,20 @@ impl KeyStore for Overtaken {
         self.inner.domain_rows()
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.inner.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         self.inner.purge()
     }
 }

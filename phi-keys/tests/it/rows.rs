@@ -1,11 +1,12 @@
 //! What somebody who can write the database cannot do.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys,
-    MemoryKeyStore, RowKind, Scope, Slot, SqliteKeyStore, StoreError, StoreFuture,
+    MemoryKeyStore, Residue, RowKind, Scope, Slot, SqliteKeyStore, StoreError, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 use sqlx::{Row, SqlitePool};
@@ -16,6 +17,14 @@ use crate::support::{Site, patient};
 const LEASE: Duration = Duration::from_secs(60);
 const COLUMNS: [&str; 11] =
     ["kind", "tenant", "key_use", "scope", "version", "full_id", "parent", "state", "created", "wrapped", "mac"];
+
+/// Whether a column cannot be read, or holds what only a later version may know.
+fn is_unreadable(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Malformed(column) | StoreError::Unknown { column, .. } => Some(column),
+        _ => None,
+    }
+}
 
 struct Clinic {
     database: Database,
@@ -84,7 +93,7 @@ async fn flip_every_bit(clinic: &Clinic, condition: &'static str) {
             let refused = clinic.keys.data_key_by_id(clinic.kid, &clinic.scope).await;
             match refused {
                 Err(Error::RowRejected(_) | Error::Incomplete) => {}
-                Err(Error::Store(StoreError::Malformed(column))) => assert_eq!(column, name, "{condition}"),
+                Err(Error::Store(error)) => assert_eq!(is_unreadable(&error), Some(name), "{condition}"),
                 other => panic!("{condition}: column {name}, bit {bit}: {other:?}"),
             }
             flipped += 1;
@@ -123,18 +132,19 @@ async fn every_flipped_bit_of_the_root_slot_is_refused_on_opening() {
                 bad[bit / 8] ^= 1 << (bit % 8);
                 write(pool, rowid, name, &bad, kind).await;
                 let refused = open().await;
-                assert!(
-                    matches!(
-                        refused,
-                        Err(Error::RowRejected(_)
+                let as_it_is = match &refused {
+                    Err(Error::Store(error)) => is_unreadable(error).is_some(),
+                    Err(error) => matches!(
+                        error,
+                        Error::RowRejected(_)
                             | Error::KeyRejected(_)
                             | Error::RootMissing
                             | Error::NoKek
                             | Error::Kms(_)
-                            | Error::Store(StoreError::Malformed(_)))
                     ),
-                    "{condition}: column {name}, bit {bit}: {refused:?}"
-                );
+                    Ok(_) => false,
+                };
+                assert!(as_it_is, "{condition}: column {name}, bit {bit}: {refused:?}");
                 write(pool, rowid, name, &good, kind).await;
             }
         }
@@ -165,10 +175,11 @@ async fn every_flipped_bit_of_a_tombstone_keeps_the_subject_shredded() {
             bad[bit / 8] ^= 1 << (bit % 8);
             write(&database.pool, rowid, name, &bad, kind).await;
             let refused = keys.data_key(&clinic.scope).await;
-            assert!(
-                matches!(refused, Err(Error::RowRejected(RowKind::Tombstone) | Error::Store(StoreError::Malformed(_)))),
-                "column {name}, bit {bit}: {refused:?}"
-            );
+            let as_it_is = match &refused {
+                Err(Error::Store(error)) => is_unreadable(error) == Some(name),
+                refused => matches!(refused, Err(Error::RowRejected(RowKind::Tombstone))),
+            };
+            assert!(as_it_is, "column {name}, bit {bit}: {refused:?}");
             write(&database.pool, rowid, name, &good, kind).await;
         }
     }
@@ -296,7 +307,20 @@ impl KeyStore for Swapped {
         self.rows.domain_rows()
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.rows.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.rows.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         self.rows.purge()
     }
 }
@@ -357,9 +381,9 @@ async fn a_database_of_a_newer_version_is_refused() {
     let store = SqliteKeyStore::new(database.pool.clone());
     assert!(matches!(store.domain_rows().await, Err(StoreError::NotMigrated)));
     store.migrate().await.unwrap();
-    sqlx::query("UPDATE phi_keys_schema SET version = 2").execute(&database.pool).await.unwrap();
+    sqlx::query("UPDATE phi_keys_schema SET version = 3").execute(&database.pool).await.unwrap();
     let opened = Keys::builder(store).kek(EphemeralKeyring::generate().unwrap()).build().await;
-    assert!(matches!(opened, Err(Error::Store(StoreError::Newer { found: 2, supported: 1 }))), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Store(StoreError::Newer { found: 3, supported: 2 }))), "{opened:?}");
 }
 
 #[tokio::test]
@@ -373,4 +397,41 @@ async fn a_database_that_may_lose_writes_is_refused() {
         .synchronous(SqliteSynchronous::Normal);
     let store = SqliteKeyStore::new(SqlitePool::connect_with(options).await.unwrap());
     assert!(matches!(store.migrate().await, Err(StoreError::NotDurable)));
+}
+
+#[tokio::test]
+async fn the_tables_of_version_1_are_taken_over() {
+    let database = Database::new().await;
+    let kms = Arc::new(EphemeralKeyring::generate().unwrap());
+    let open = || Keys::builder(SqliteKeyStore::new(database.pool.clone())).kek(Arc::clone(&kms)).build();
+    let kid = open().await.unwrap().data_key(&patient("a")).await.unwrap().kid();
+    for statement in ["ALTER TABLE phi_keys_row DROP COLUMN more", "UPDATE phi_keys_schema SET version = 1"] {
+        sqlx::query(statement).execute(&database.pool).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(open().await.unwrap().data_key(&patient("a")).await.unwrap().kid(), kid);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_only_a_later_version_knows_is_named_as_such() {
+    let database = Database::new().await;
+    let store = SqliteKeyStore::new(database.pool.clone());
+    let keys = Keys::builder(store.clone()).kek(EphemeralKeyring::generate().unwrap()).build().await.unwrap();
+    let kid = keys.data_key(&patient("a")).await.unwrap().kid();
+    for (update, expected) in
+        [("state = 6", ("state", 6)), ("key_use = 9", ("key_use", 9)), ("more = x'010d00000000'", ("more", 13))]
+    {
+        let mut transaction = database.pool.begin().await.unwrap();
+        let update = format!("UPDATE phi_keys_row SET {update} WHERE kind = 2");
+        sqlx::query(sqlx::AssertSqlSafe(update)).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        match store.by_kid(kid).await {
+            Err(StoreError::Unknown { column, found }) => assert_eq!((column, found), expected),
+            other => panic!("{other:?}"),
+        }
+        let restore = "UPDATE phi_keys_row SET state = 2, key_use = 2, more = x'' WHERE kind = 2";
+        sqlx::query(restore).execute(&database.pool).await.unwrap();
+    }
+    assert!(store.by_kid(kid).await.unwrap().is_some());
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use phi_keys::{EphemeralKeyring, Error, Keys, SqliteKeyStore, StoreError};
+use phi_keys::{EphemeralKeyring, Error, KeyStore, Keys, Residue, RowKind, SqliteKeyStore, StoreError};
 use phi_types::{Detail, ManualClock, Timestamp};
 use sqlx::sqlite::SqliteJournalMode::{Delete, Persist, Wal};
 use sqlx::{Connection, Row, SqlitePool};
@@ -76,12 +76,87 @@ async fn a_log_that_a_reader_holds_open_is_reported_and_emptied_later() {
 }
 
 #[tokio::test]
-async fn a_persistent_journal_is_never_reported_as_purged() {
+async fn a_persistent_journal_is_cut_off() {
     let database = Database::with(Persist).await;
     let kms = Arc::new(EphemeralKeyring::generate().unwrap());
     let keys = keys(&database.pool, &kms).await;
     keys.data_key(&patient("a")).await.unwrap();
-    assert!(!keys.shred(&subject("a")).await.unwrap().purged);
+    let [gone] = wrapped(&database.pool).await.try_into().unwrap();
+    // The application's own writes leave a journal that holds the page with the key.
+    let mut other = SqlitePool::connect_with(
+        sqlx::sqlite::SqliteConnectOptions::new().filename(database.path()).journal_mode(Persist),
+    )
+    .await
+    .unwrap()
+    .acquire()
+    .await
+    .unwrap();
+    sqlx::query("UPDATE phi_keys_row SET created = created + 1 WHERE kind = 2").execute(&mut *other).await.unwrap();
+    assert!(holds(&database, &gone).contains(&"clinic.db-journal".to_owned()));
+    let report = keys.shred(&subject("a")).await.unwrap();
+    assert!(report.purged && report.residues.is_empty());
+    assert_eq!(holds(&database, &gone), Vec::<String>::new());
+
+    // Somebody else is writing: the journal cannot be cut off now, and the report says so.
+    sqlx::query("CREATE TABLE other (n)").execute(&mut *other).await.unwrap();
+    let store = SqliteKeyStore::new(
+        SqlitePool::connect_with(
+            sqlx::sqlite::SqliteConnectOptions::new()
+                .filename(database.path())
+                .journal_mode(Persist)
+                .busy_timeout(Duration::from_millis(50)),
+        )
+        .await
+        .unwrap(),
+    );
+    let mut writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO other VALUES (1)").execute(&mut *writing).await.unwrap();
+    assert_eq!(store.purge().await.unwrap(), [Residue::RollbackJournal]);
+    writing.rollback().await.unwrap();
+    assert_eq!(store.purge().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn forged_and_unreadable_rows_do_not_stop_a_shred() {
+    for damage in [
+        "UPDATE phi_keys_row SET mac = zeroblob(32) WHERE kind = 2",
+        "UPDATE phi_keys_row SET mac = zeroblob(31), state = 99 WHERE kind = 2",
+        "UPDATE phi_keys_row SET full_id = x'01' WHERE kind = 2",
+        "UPDATE phi_keys_row SET more = x'010d00000000' WHERE kind = 2",
+        "INSERT INTO phi_keys_row SELECT 3, tenant, key_use, scope, 0, x'', x'', 5, created, x'', zeroblob(32), x'' \
+         FROM phi_keys_row WHERE kind = 2",
+        "INSERT INTO phi_keys_row SELECT 3, tenant, key_use, scope, 0, x'', x'', 5, created, x'', zeroblob(3), x'' \
+         FROM phi_keys_row WHERE kind = 2",
+        "INSERT INTO phi_keys_row SELECT 9, '', 1, x'', 0, x'', x'', 5, created, x'', zeroblob(3), x'' \
+         FROM phi_keys_row WHERE kind = 2",
+    ] {
+        let database = Database::new().await;
+        let kms = Arc::new(EphemeralKeyring::generate().unwrap());
+        let keys = keys(&database.pool, &kms).await;
+        let handle = keys.data_key(&patient("a")).await.unwrap();
+        let [gone] = wrapped(&database.pool).await.try_into().unwrap();
+        sqlx::query(damage).execute(&database.pool).await.unwrap();
+        let report = keys.shred(&subject("a")).await.unwrap();
+        let named = if damage.contains("full_id") { vec![] } else { vec![handle.full_id()] };
+        assert_eq!((report.keys, report.repeated), (named, false), "{damage}");
+        assert!(!handle.is_live());
+        assert_eq!(holds(&database, &gone[41..]), Vec::<String>::new(), "{damage}");
+        let refused = keys.data_key(&patient("a")).await;
+        assert!(matches!(refused, Err(Error::Shredded)), "{damage}: {refused:?}");
+        let again = keys.shred(&subject("a")).await.unwrap();
+        assert!(again.repeated, "{damage}: the tombstone is authentic now");
+    }
+}
+
+#[tokio::test]
+async fn a_shred_without_an_authentic_generation_row_says_so() {
+    let database = Database::new().await;
+    let kms = Arc::new(EphemeralKeyring::generate().unwrap());
+    let keys = keys(&database.pool, &kms).await;
+    keys.data_key(&patient("a")).await.unwrap();
+    sqlx::query("UPDATE phi_keys_row SET mac = zeroblob(32) WHERE kind = 4").execute(&database.pool).await.unwrap();
+    let refused = keys.shred(&subject("a")).await;
+    assert!(matches!(refused, Err(Error::RowRejected(RowKind::Generation))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -131,7 +131,11 @@ pub(crate) mod sqlite {
         }
 
         pub(crate) async fn another_pool(&self) -> SqlitePool {
-            connect(&self.path(), SqliteJournalMode::Wal).await
+            self.another_pool_with(SqliteJournalMode::Wal).await
+        }
+
+        pub(crate) async fn another_pool_with(&self, mode: SqliteJournalMode) -> SqlitePool {
+            connect(&self.path(), mode).await
         }
 
         /// For a forger who does not care whether the writes survive a power failure.
@@ -154,5 +158,75 @@ pub(crate) mod sqlite {
     async fn connect(path: &std::path::Path, mode: SqliteJournalMode) -> SqlitePool {
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(mode);
         SqlitePoolOptions::new().max_connections(4).connect_with(options).await.unwrap()
+    }
+}
+
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+    use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+    const VARIABLE: &str = "PHI_TEST_POSTGRES_URL";
+
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+    /// A schema of its own in the database that the environment names; dropped with everything in it.
+    pub(crate) struct Schema {
+        options: PgConnectOptions,
+        name: String,
+    }
+
+    impl Schema {
+        /// `None` when no server is named.
+        #[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
+        pub(crate) async fn new() -> Option<Self> {
+            let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else {
+                eprintln!("not run: {VARIABLE} names no server; `cargo xtask test keys` starts one");
+                return None;
+            };
+            #[expect(clippy::disallowed_methods, reason = "a name that no other run has")]
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            let name = format!("phi_keys_{now:x}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+            let options: PgConnectOptions = url.parse().unwrap();
+            let mut connection = PgConnection::connect_with(&options).await.unwrap();
+            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            Some(Self { options, name })
+        }
+
+        pub(crate) fn options(&self) -> PgConnectOptions {
+            self.options.clone().options([("search_path", &self.name)])
+        }
+
+        /// As a URL for a child process.
+        pub(crate) fn search_path(&self) -> &str {
+            &self.name
+        }
+
+        pub(crate) async fn pool(&self) -> PgPool {
+            self.pool_with(self.options()).await
+        }
+
+        pub(crate) async fn pool_with(&self, options: PgConnectOptions) -> PgPool {
+            PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap()
+        }
+    }
+
+    impl Drop for Schema {
+        fn drop(&mut self) {
+            let (options, name) = (self.options.clone(), self.name.clone());
+            // A runtime of its own, because this one cannot be waited for here.
+            let dropping = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let mut connection = PgConnection::connect_with(&options).await?;
+                    sqlx::query(AssertSqlSafe(format!("DROP SCHEMA {name} CASCADE"))).execute(&mut connection).await
+                })
+            });
+            let _ = dropping.join();
+        }
     }
 }

@@ -58,8 +58,8 @@ fn start_at(port: u16, initdb: &Path, postgres: &Path, psql: &Path) -> Result<Ru
 
     let mut server = unprivileged(postgres);
     server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-    // Nothing here has to survive a power cut; TCP only, because a socket path may be too long for the system.
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=200"] {
+    // It syncs, because stores refuse a server that does not; TCP only, because a socket path may be too long for the system.
+    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
         server.args(["-c", setting]);
     }
     let guard = Supervised::start(folder, Some(&server))?;

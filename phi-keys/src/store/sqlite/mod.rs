@@ -3,17 +3,20 @@
 pub(crate) mod sql;
 
 use core::fmt;
+use core::num::NonZeroU32;
 
 use sqlx::{Connection, Sqlite, SqlitePool, pool::PoolConnection};
 
-use super::{Change, Committed, KeyRow, KeyStore, Slot, StoreError, StoreFuture};
+use super::{Change, Committed, KeyRow, KeyStore, Remains, Residue, Slot, StoreError, StoreFuture};
 use crate::id::KeyId;
 
 /// Keeps key rows in the tables `phi_keys_row` and `phi_keys_schema` of a SQLite database.
 ///
 /// Writing connections are switched to `PRAGMA secure_delete = ON`, so that a deleted row's bytes are overwritten, and must
-/// have `PRAGMA synchronous = FULL`, which is SQLite's default. In WAL mode the deleted bytes also stay in the log until it
-/// is emptied; shredding tries that and reports whether it worked. Copies of the file made before are out of reach.
+/// have `PRAGMA synchronous = FULL`, which is SQLite's default, and a journal on disk: the journal modes `OFF` and `MEMORY`
+/// are refused for a file. In WAL mode the deleted bytes also stay in the log until it is emptied; shredding tries that and
+/// reports whether it worked. A persistent journal is cut off with every commit. Copies of the file made before are out of
+/// reach.
 ///
 /// ```
 /// use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
@@ -88,7 +91,24 @@ impl KeyStore for SqliteKeyStore {
         Box::pin(async move { sql::domain_rows(&mut *self.0.acquire().await?).await })
     }
 
-    fn purge(&self) -> StoreFuture<'_, bool> {
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        Box::pin(async move { sql::tombstones(&mut *self.0.acquire().await?).await })
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move { sql::data_rows(&mut *self.0.acquire().await?, tenant, after, limit).await })
+    }
+
+    fn remains<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Remains> {
+        Box::pin(async move { sql::remains(&mut *self.0.acquire().await?, slot).await })
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
         Box::pin(async move { sql::purge(&mut *self.0.acquire().await?).await })
     }
 }

@@ -1,15 +1,13 @@
 //! The statements, on one connection of the caller's choice.
 
-use phi_types::Timestamp;
+use core::num::NonZeroU32;
+
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Connection, Row, SqliteConnection};
 
 use crate::id::{FullId, KeyId};
-use crate::scope::KeyUse;
-use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot, StoreError};
-
-/// The version of the tables that this crate makes and reads.
-const VERSION: i64 = 1;
+use crate::store::columns::{Columns, VERSION};
+use crate::store::{Change, Committed, KeyRow, Remains, Residue, RowKind, Slot, StoreError};
 
 const CREATE: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS phi_keys_schema (version INTEGER NOT NULL) STRICT",
@@ -25,6 +23,7 @@ const CREATE: [&str; 4] = [
         created INTEGER NOT NULL,
         wrapped BLOB NOT NULL,
         mac BLOB NOT NULL,
+        more BLOB NOT NULL DEFAULT x'',
         PRIMARY KEY (kind, tenant, key_use, scope, version)
     ) STRICT",
     // Two keys of one kid would make every value under that kid ambiguous.
@@ -32,17 +31,28 @@ const CREATE: [&str; 4] = [
     "CREATE INDEX IF NOT EXISTS phi_keys_row_slot ON phi_keys_row (tenant, key_use, scope)",
 ];
 
+/// From version 1 to 2: further fields of a row.
+const ADD_MORE: &str = "ALTER TABLE phi_keys_row ADD COLUMN more BLOB NOT NULL DEFAULT x''";
+
 const BY_SLOT: &str =
     "SELECT * FROM phi_keys_row WHERE tenant = ?1 AND key_use = ?2 AND scope = ?3 ORDER BY kind, version";
 const BY_KID: &str = "SELECT * FROM phi_keys_row WHERE substr(full_id, 1, 16) = ?1 AND kind IN (1, 2)";
 const DOMAIN: &str = "SELECT * FROM phi_keys_row WHERE kind = 1 ORDER BY tenant, key_use, version";
 const TOMBSTONE: &str = "SELECT 1 FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
+const TOMBSTONES: &str = "SELECT * FROM phi_keys_row WHERE kind = 3";
+const DATA_ROWS: &str = "SELECT * FROM phi_keys_row
+    WHERE kind = 2 AND tenant = ?1 AND (key_use, scope, version) > (?2, ?3, ?4)
+    ORDER BY key_use, scope, version LIMIT ?5";
 const INSERT: &str = "INSERT INTO phi_keys_row
-    (kind, tenant, key_use, scope, version, full_id, parent, state, created, wrapped, mac)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+    (kind, tenant, key_use, scope, version, full_id, parent, state, created, wrapped, mac, more)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
 const REPLACE: &str =
-    "UPDATE phi_keys_row SET full_id = ?6, parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11
-    WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND mac = ?12";
+    "UPDATE phi_keys_row SET full_id = ?6, parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11, more = ?12
+    WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND mac = ?13";
+const SLOT_TOMBSTONES: &str =
+    "SELECT * FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
+const DELETE_TOMBSTONES: &str =
+    "DELETE FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
 const DATA_IDS: &str =
     "SELECT full_id FROM phi_keys_row WHERE kind = 2 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
 const DELETE_DATA: &str = "DELETE FROM phi_keys_row WHERE kind = 2 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
@@ -58,7 +68,12 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), Sto
             Ok(())
         }
         Some(found) if found > VERSION => Err(StoreError::Newer { found, supported: VERSION }),
-        Some(_) => Ok(()),
+        Some(VERSION) => Ok(()),
+        Some(_) => {
+            sqlx::query(ADD_MORE).execute(&mut *connection).await?;
+            sqlx::query("UPDATE phi_keys_schema SET version = ?1").bind(VERSION).execute(connection).await?;
+            Ok(())
+        }
     }
 }
 
@@ -77,7 +92,26 @@ pub(crate) async fn prepare_write(connection: &mut SqliteConnection) -> Result<(
     if pragma(connection, "PRAGMA synchronous").await? < 2 {
         return Err(StoreError::NotDurable);
     }
-    Ok(())
+    match journal_mode(connection).await?.as_str() {
+        // Killed in the middle of a commit, the database would be left as it is then.
+        "off" => Err(StoreError::NotDurable),
+        "memory" if !is_in_memory(connection).await? => Err(StoreError::NotDurable),
+        // Cut off with every commit, so that it does not keep the pages from before a deletion.
+        "persist" => pragma(connection, "PRAGMA journal_size_limit = 0").await.map(drop),
+        _ => Ok(()),
+    }
+}
+
+async fn journal_mode(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(connection).await?;
+    Ok(mode.try_get::<&str, _>(0)?.to_ascii_lowercase())
+}
+
+/// Whether there is no file that could be left torn.
+async fn is_in_memory(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let files = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'");
+    let file = files.fetch_optional(connection).await?;
+    Ok(file.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten().is_none_or(|file| file.is_empty()))
 }
 
 async fn pragma(connection: &mut SqliteConnection, statement: &'static str) -> Result<i64, StoreError> {
@@ -104,6 +138,10 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, change: &Change) ->
         }
     }
     if let Some(tombstone) = &change.tombstone {
+        let earlier = bind_slot(sqlx::query(SLOT_TOMBSTONES), &tombstone.slot).fetch_all(&mut *connection).await?;
+        if earlier.iter().any(|row| read(row).is_err()) {
+            bind_slot(sqlx::query(DELETE_TOMBSTONES), &tombstone.slot).execute(&mut *connection).await?;
+        }
         let keys = bind_slot(sqlx::query(DATA_IDS), &tombstone.slot).fetch_all(&mut *connection).await?;
         let keys = keys.iter().map(|row| row.try_get::<&[u8], _>(0)).collect::<Result<Vec<_>, _>>()?;
         if !tombstone.names(keys.into_iter()) {
@@ -129,14 +167,63 @@ pub(super) async fn domain_rows(connection: &mut SqliteConnection) -> Result<Vec
     sqlx::query(DOMAIN).fetch_all(connection).await?.iter().map(read).collect()
 }
 
-/// Moves the write-ahead log into the database and empties it.
-pub(super) async fn purge(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
-    if mode.try_get::<&str, _>(0)?.eq_ignore_ascii_case("persist") {
-        // A persistent rollback journal keeps the pages from before the deletion.
-        return Ok(false);
+pub(crate) async fn remains(connection: &mut SqliteConnection, slot: &Slot) -> Result<Remains, StoreError> {
+    let found = bind_slot(sqlx::query(BY_SLOT), slot).fetch_all(connection).await?;
+    let (mut rows, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
+    for row in &found {
+        match read(row) {
+            Ok(row) => rows.push(row),
+            Err(_) if row.try_get::<i64, _>("kind").is_ok_and(|kind| kind == i64::from(RowKind::Data.code())) => {
+                let id = row.try_get::<&[u8], _>("full_id").ok().and_then(|id| id.try_into().ok());
+                unreadable.extend(id.map(FullId::from_bytes));
+            }
+            Err(_) => {}
+        }
     }
-    Ok(pragma(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await? == 0)
+    Ok(Remains::new(rows, unreadable))
+}
+
+pub(super) async fn tombstones(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
+    sqlx::query(TOMBSTONES).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+pub(super) async fn data_rows(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    after: Option<&KeyRow>,
+    limit: NonZeroU32,
+) -> Result<Vec<KeyRow>, StoreError> {
+    let (key_use, scope, version) =
+        after.map_or((0, &[][..], 0), |row| (row.slot.key_use.code(), row.slot.scope_bytes(), row.version));
+    let query = sqlx::query(DATA_ROWS).bind(tenant).bind(key_use).bind(scope).bind(version).bind(limit.get());
+    query.fetch_all(connection).await?.iter().map(read).collect()
+}
+
+/// Empties the write-ahead log or the rollback journal.
+pub(super) async fn purge(connection: &mut SqliteConnection) -> Result<Vec<Residue>, StoreError> {
+    match journal_mode(connection).await?.as_str() {
+        "persist" => match cut_journal(connection).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(sqlx::Error::Database(reason)) if is_busy(&*reason) => Ok(vec![Residue::RollbackJournal]),
+            Err(error) => Err(error.into()),
+        },
+        "wal" if pragma(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await? != 0 => Ok(vec![Residue::WriteAheadLog]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Commits something, which cuts off a persistent journal whoever wrote it.
+async fn cut_journal(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA journal_size_limit = 0").fetch_one(&mut *connection).await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("UPDATE phi_keys_schema SET version = version").execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+fn is_busy(reason: &dyn sqlx::error::DatabaseError) -> bool {
+    // The low byte of an extended code is SQLITE_BUSY or SQLITE_LOCKED.
+    let code = reason.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -159,41 +246,25 @@ fn bind_row<'q>(statement: &'static str, row: &'q KeyRow) -> Query<'q> {
         .bind(row.created.as_unix_micros())
         .bind(row.wrapped.as_slice())
         .bind(row.mac.as_slice())
+        .bind(row.more())
 }
 
 fn read(row: &SqliteRow) -> Result<KeyRow, StoreError> {
     let number = |column: &'static str| row.try_get::<i64, _>(column).map_err(|_| StoreError::Malformed(column));
-    let code = |column| u8::try_from(number(column)?).map_err(|_| StoreError::Malformed(column));
     let bytes = |column: &'static str| row.try_get::<&[u8], _>(column).map_err(|_| StoreError::Malformed(column));
-    let id = |column| match bytes(column)? {
-        [] => Ok(None),
-        id => id.try_into().map(Some).map_err(|_| StoreError::Malformed(column)),
+    let columns = Columns {
+        kind: number("kind")?,
+        tenant: row.try_get("tenant").map_err(|_| StoreError::Malformed("tenant"))?,
+        key_use: number("key_use")?,
+        scope: bytes("scope")?,
+        version: number("version")?,
+        full_id: bytes("full_id")?,
+        parent: bytes("parent")?,
+        state: number("state")?,
+        created: number("created")?,
+        wrapped: bytes("wrapped")?,
+        more: bytes("more")?,
+        mac: bytes("mac")?,
     };
-    let tenant = row.try_get::<&str, _>("tenant").map_err(|_| StoreError::Malformed("tenant"))?;
-    let key_use = KeyUse::from_code(code("key_use")?).ok_or(StoreError::Malformed("key_use"))?;
-    let created = number("created")?;
-    let timestamp = Timestamp::from_unix_micros(created);
-    if timestamp.as_unix_micros() != created {
-        return Err(StoreError::Malformed("created"));
-    }
-    Ok(KeyRow {
-        kind: RowKind::from_code(code("kind")?).ok_or(StoreError::Malformed("kind"))?,
-        slot: Slot::new(tenant, key_use, id("scope")?),
-        version: u32::try_from(number("version")?).map_err(|_| StoreError::Malformed("version"))?,
-        full_id: id("full_id")?.map(FullId::from_bytes),
-        parent: id("parent")?.map(FullId::from_bytes),
-        state: KeyState::from_code(code("state")?).ok_or(StoreError::Malformed("state"))?,
-        created: timestamp,
-        wrapped: bytes("wrapped")?.to_vec(),
-        mac: bytes("mac")?.try_into().map_err(|_| StoreError::Malformed("mac"))?,
-    })
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(reason) if reason.message().contains("no such table: phi_keys_") => Self::NotMigrated,
-            _ => Self::unavailable(error),
-        }
-    }
+    columns.row()
 }
