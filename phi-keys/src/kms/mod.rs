@@ -24,12 +24,14 @@ mod admin;
 pub mod aws;
 mod ephemeral;
 mod error;
+#[cfg(feature = "gcp")]
+pub mod gcp;
 mod kek;
 mod layer;
 mod observer;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "gcp", feature = "vault"))]
 mod provider;
 mod set;
 mod status;

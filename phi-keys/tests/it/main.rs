@@ -25,6 +25,8 @@ mod aws;
 mod conformance;
 #[cfg(all(feature = "local", feature = "sqlite", unix))]
 mod crash;
+#[cfg(all(feature = "gcp", feature = "test-util"))]
+mod gcp;
 #[cfg(all(feature = "local", unix))]
 mod keyring;
 #[cfg(feature = "pkcs11")]
@@ -37,5 +39,9 @@ mod rewrap;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod shred;
+#[cfg(all(any(feature = "gcp", feature = "vault"), feature = "test-util"))]
+mod simulated;
 #[cfg(all(feature = "vault", feature = "test-util"))]
 mod vault;
+#[cfg(any(feature = "aws", all(feature = "gcp", feature = "test-util")))]
+mod wire;

@@ -29,6 +29,11 @@ const CHOICES: &[Choice] = &[
     Choice { name: "phi-session, axum", args: &["-p", "phi-session", "--features", "axum"], budget: None },
     Choice { name: "phi-keys, SQLite", args: &["-p", "phi-keys", "--features", "sqlite"], budget: None },
     Choice { name: "phi-keys, AWS", args: &["-p", "phi-keys", "--features", "aws"], budget: None },
+    Choice {
+        name: "phi-keys, Google Cloud",
+        args: &["-p", "phi-keys", "--no-default-features", "--features", "gcp"],
+        budget: None,
+    },
     Choice { name: "phi-keys, PKCS#11", args: &["-p", "phi-keys", "--features", "pkcs11"], budget: None },
     Choice {
         name: "phi-keys, Vault",

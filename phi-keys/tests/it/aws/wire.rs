@@ -1,9 +1,7 @@
 //! Single answers, given by a server of the test's own: what is asked, how often, and what becomes of each error.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::mpsc;
-use std::thread;
 
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::error::CredentialsError;
@@ -14,6 +12,7 @@ use phi_keys::{Carrier, Kms, Rewrap, Wrapped};
 use serde_json::{Value, json};
 
 use super::emulator::{client, here};
+use crate::wire::{Request, server};
 
 const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -23,55 +22,22 @@ fn enabled() -> (u16, Value) {
     (200, json!({ "KeyMetadata": metadata }))
 }
 
-/// Gives each answer once, in this order, and tells operation and body of every request.
-fn server(answers: Vec<(u16, Value)>) -> (String, mpsc::Receiver<(String, Value)>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for (status, body) in answers {
-            let Ok((mut stream, _)) = listener.accept() else { return };
-            let _ = sender.send(request(&mut stream));
-            let body = if body.is_string() { body.as_str().unwrap().to_owned() } else { body.to_string() };
-            let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
-        }
-        // One request more than answers shows as a connection that is refused, and in the count.
-    });
-    (url, receiver)
-}
-
-fn request(stream: &mut TcpStream) -> (String, Value) {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let field = |name: &str| {
-                head.lines().find_map(|line| {
-                    let (found, value) = line.split_once(':')?;
-                    found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-                })
-            };
-            if body.len() >= field("content-length").map_or(0, |length| length.parse().unwrap()) {
-                return (field("x-amz-target").unwrap(), serde_json::from_str(body).unwrap());
-            }
-        }
-        let read = stream.read(&mut buffer).unwrap();
-        assert_ne!(read, 0, "the request ended early");
-        bytes.extend_from_slice(&buffer[..read]);
-    }
+/// Operation and body of the next request.
+fn asked(requests: &mpsc::Receiver<Request>) -> (String, Value) {
+    let request = requests.recv().unwrap();
+    assert_eq!(request.line, "POST / HTTP/1.1");
+    (request.header("x-amz-target").unwrap().to_owned(), request.body)
 }
 
 fn failing(code: &str) -> Value {
     json!({ "__type": code, "message": "as told" })
 }
 
-async fn kek(answers: Vec<(u16, Value)>) -> (AwsKms, mpsc::Receiver<(String, Value)>) {
+async fn kek(answers: Vec<(u16, Value)>) -> (AwsKms, mpsc::Receiver<Request>) {
     let all = std::iter::once(enabled()).chain(answers).collect();
     let (url, requests) = server(all);
     let kms = AwsKms::open(client(&url, "us-east-1"), ARN).await.unwrap();
-    assert_eq!(requests.recv().unwrap().0, "TrentService.DescribeKey");
+    assert_eq!(asked(&requests).0, "TrentService.DescribeKey");
     (kms, requests)
 }
 
@@ -102,7 +68,7 @@ async fn every_error_is_asked_for_once_and_named() {
         let (kms, requests) = kek(vec![(status, failing(code)), (status, failing(code))]).await;
         let error = kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{code}");
-        assert_eq!(requests.recv().unwrap().0, "TrentService.Decrypt");
+        assert_eq!(asked(&requests).0, "TrentService.Decrypt");
         assert!(requests.try_recv().is_err(), "{code}: no retry of the SDK's own");
     }
 }
@@ -156,23 +122,23 @@ async fn only_the_digest_of_the_context_leaves() {
 
     let (_, made) = kms.generate(&here()).await.unwrap();
     assert_eq!(made.kek_version(), "material-2");
-    let (operation, body) = requests.recv().unwrap();
+    let (operation, body) = asked(&requests);
     assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.GenerateDataKey", &context));
     assert_eq!((fields(&body).len(), &body["KeyId"], &body["KeySpec"]), (3, &json!(ARN), &json!("AES_256")));
 
     assert_eq!(kms.wrap_dek(&Carrier::generate().unwrap(), &here()).await.unwrap().kek_version(), "");
-    let (operation, body) = requests.recv().unwrap();
+    let (operation, body) = asked(&requests);
     assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.Encrypt", &context));
     assert_eq!((fields(&body).len(), &body["KeyId"]), (3, &json!(ARN)));
 
     kms.unwrap_dek(&wrapped("material-2"), &here()).await.unwrap();
-    let (operation, body) = requests.recv().unwrap();
+    let (operation, body) = asked(&requests);
     assert_eq!((operation.as_str(), &body["EncryptionContext"]), ("TrentService.Decrypt", &context));
     assert_eq!((fields(&body).len(), &body["KeyId"]), (4, &json!(ARN)), "the key is pinned");
 
     let moved = kms.rewrap(&wrapped("material-1"), &here()).await.unwrap();
     assert!(matches!(&moved, Rewrap::ServerSide(wrapped) if wrapped.kek_version() == "material-2"), "{moved:?}");
-    let (operation, body) = requests.recv().unwrap();
+    let (operation, body) = asked(&requests);
     assert_eq!(operation, "TrentService.ReEncrypt");
     assert_eq!((&body["SourceEncryptionContext"], &body["DestinationEncryptionContext"]), (&context, &context));
     assert_eq!((&body["SourceKeyId"], &body["DestinationKeyId"]), (&json!(ARN), &json!(ARN)));

@@ -5,10 +5,7 @@ use core::time::Duration;
 use phi_keys::{KekState, KekTarget, Kms, KmsAdmin, KmsError, conformance};
 
 use super::{carrier, here, kms, root, start};
-
-fn version(name: &str) -> KekTarget {
-    KekTarget::Version(name.to_owned())
-}
+use crate::simulated::version;
 
 #[tokio::test]
 async fn administration_of_vault_conforms() {

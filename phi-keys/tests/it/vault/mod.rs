@@ -14,16 +14,13 @@ use std::sync::Arc;
 
 use kms_sim::{Service, Simulator};
 use phi_keys::vault::{VaultAuth, VaultBuilder, VaultKms};
-use phi_keys::{Carrier, WrapContext};
 use phi_types::ManualClock;
 use secrecy::SecretString;
 
+pub(crate) use crate::simulated::{carrier, fact, here, there};
+
 pub(crate) async fn start() -> Simulator {
     Simulator::start(Service::Vault, 0).await.unwrap()
-}
-
-pub(crate) fn fact<'a>(vault: &'a Simulator, name: &str) -> &'a str {
-    vault.fact(name).unwrap()
 }
 
 pub(crate) fn secret(vault: &Simulator, name: &str) -> SecretString {
@@ -46,18 +43,6 @@ pub(crate) fn kms(vault: &Simulator) -> VaultKms {
 /// With all rights.
 pub(crate) fn root(vault: &Simulator) -> VaultKms {
     builder(vault).auth(VaultAuth::token(secret(vault, "root_token"))).build().unwrap()
-}
-
-pub(crate) const fn here() -> WrapContext {
-    WrapContext::from_digest([1; 32])
-}
-
-pub(crate) const fn there() -> WrapContext {
-    WrapContext::from_digest([2; 32])
-}
-
-pub(crate) fn carrier() -> Carrier {
-    Carrier::generate().unwrap()
 }
 
 /// Time of the adapter and of the simulator, moved together.

@@ -1,44 +1,17 @@
 //! What is logged and printed.
 
 use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64, Encoding};
 use kms_sim::{Fault, FaultKind};
 use phi_keys::Kms;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::{app_role, builder, carrier, fact, here, start, there};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
+use crate::simulated::Log;
 
 #[tokio::test]
 async fn neither_tokens_nor_carriers_of_vault_are_logged_or_printed() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (log, _guard) = Log::start();
     let vault = start().await;
     let kms = builder(&vault).auth(app_role(&vault)).build().unwrap();
     let carrier = carrier();
@@ -53,7 +26,7 @@ async fn neither_tokens_nor_carriers_of_vault_are_logged_or_printed() {
         write!(printed, "{error} {error:?}").unwrap();
     }
 
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(logged.contains("transit/decrypt"), "the client library logs, and was listened to");
     let secrets = [
         fact(&vault, "token").to_owned(),

@@ -1,0 +1,48 @@
+//! KEKs in Google Cloud KMS, through Google's own SDK.
+//!
+//! A KEK is a key of the purpose `ENCRYPT_DECRYPT`, of any protection level. The digest of the context is its additional
+//! authenticated data: nothing else but the carrier leaves the process. Every request carries CRC-32C checksums which the service
+//! must say that it verified, and every answer's checksum is verified here.
+//!
+//! ```no_run
+//! use phi_keys::gcp::GcpKms;
+//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
+//!
+//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! // With the KEK in a file instead: `let kms = LocalKeyring::open("clinic.keyring", unlock)?;`
+//! let kms = GcpKms::from_env("projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek").await?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The permissions that it takes, on the key: `cloudkms.cryptoKeyVersions.useToEncrypt` to wrap,
+//! `cloudkms.cryptoKeyVersions.useToDecrypt` to unwrap, both to rewrap, `cloudkms.cryptoKeys.get` for the status and, with
+//! `cloudkms.cryptoKeyVersions.get`, to say why a key cannot be used; for [`KmsAdmin`](crate::KmsAdmin) also
+//! `cloudkms.cryptoKeys.update` and `cloudkms.cryptoKeyVersions.list`, `.create`, `.update`, `.destroy` and `.restore`.
+//!
+//! # How it fails
+//! With a [`KmsError`](crate::KmsError) by the code of Google's answer. The SDK's own retries are off, so that one call here is one
+//! call there; retry outside, where a budget can be kept. A request may take ten seconds unless
+//! [set](GcpKms::with_timeout). Nothing is sent when the KEK is opened: whether the key exists shows in
+//! [`status`](crate::Kms::status). Needs the tokio runtime with its timer.
+//!
+//! # Security
+//! Encryption's answer names the version that wrapped, decryption's does not: the version in a wrapped carrier tells what has to be
+//! rewrapped, and is authenticated by the key row around it, not by Google. A rewrap passes through this process, since the service
+//! has none. The SDK does not wipe its buffers, so a carrier may stay in freed memory. HTTPS runs on the process's rustls provider,
+//! which becomes *ring* if there is none yet.
+//!
+//! # Evidence
+//! Run against a contract simulator with real cryptography, which Google's Python client drives too, by `cargo xtask test keys`. Not
+//! run against Google Cloud.
+
+mod admin;
+mod checksum;
+mod error;
+mod kms;
+mod name;
+mod open;
+
+pub use kms::GcpKms;
