@@ -23,12 +23,14 @@
 //! - [`Context`]: where a value belongs. It opens nowhere else.
 //! - [`Sealer`] and [`Opener`]: asynchronous until the keys of a scope are there, synchronous from then on.
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
+//! - [`Record`]: a struct of sealed fields, with its names and indexes as constants.
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
 //!
 //! The formats are those of `SPEC.md`: 57 bytes more than the plaintext, and frozen.
 //!
 //! # Features
+//! - `derive`: `#[derive(Record)]`, from the crate `phi-derive`.
 //! - `nfkc`: `Transform::NfkcLowercase`, for names that are written in several ways.
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
@@ -58,6 +60,7 @@ mod handles;
 mod index;
 mod open;
 mod plaintext;
+mod record;
 mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]
@@ -70,10 +73,12 @@ pub use index::{
 };
 pub use open::{OpenError, OpenObserver, Opened, Opener, OpenerBuilder, ScopedOpener};
 pub use phi_keys::f1::{FormatError, Suite};
+pub use phi_keys::{KeyId, Keys, Scope};
 pub use phi_types::{Phi, SubjectId};
 pub use plaintext::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
 #[cfg(feature = "serde")]
 pub use plaintext::{Json, JsonRef};
+pub use record::{Field, Record, RecordError, RecordKey};
 pub use seal::{ScopedSealer, SealError, Sealer, SealerBuilder};
 pub use sealed::Sealed;
 #[cfg(feature = "sqlite")]

@@ -12,6 +12,8 @@ mod leaks;
 mod leases;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "derive")]
+mod records;
 mod refusals;
 mod searches;
 #[cfg(feature = "serde")]

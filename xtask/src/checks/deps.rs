@@ -41,6 +41,8 @@ const CHOICES: &[Choice] = &[
         budget: None,
     },
     Choice { name: "phi-crypto, SQLite", args: &["-p", "phi-crypto", "--features", "sqlite"], budget: None },
+    Choice { name: "phi-crypto, PostgreSQL", args: &["-p", "phi-crypto", "--features", "postgres"], budget: None },
+    Choice { name: "phi-crypto, derive", args: &["-p", "phi-crypto", "--features", "derive"], budget: None },
     Choice { name: "phi-audit, SQLite", args: &["-p", "phi-audit", "--features", "sqlite"], budget: None },
 ];
 

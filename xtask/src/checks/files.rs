@@ -47,7 +47,8 @@ fn judge(name: &str, text: &str) -> Vec<String> {
     }
     if name.ends_with("/src/lib.rs") && name.starts_with("phi-") {
         let code = |line: &str| line.starts_with("fn ") || line.starts_with("pub fn ") || line.starts_with("impl");
-        if text.lines().any(code) {
+        // The compiler wants the functions of a macro crate there.
+        if text.lines().any(code) && !text.contains("#[proc_macro_derive") {
             findings.push(format!("{name}: holds code; lib.rs is documentation and re-exports"));
         }
     }

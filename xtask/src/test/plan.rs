@@ -23,6 +23,7 @@ const AREAS: &[Area] = &[
         parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack, Part::Sdk],
     },
     Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres] },
+    Area { name: "derive", folder: "phi-derive", parts: &[] },
     Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack] },
     Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis] },
     Area { name: "redact", folder: "phi-redact", parts: &[] },
