@@ -25,6 +25,8 @@
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
 //! - [`Record`]: a struct of sealed fields, with its names and indexes as constants.
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
+//! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
+//!   that are replaced while connections are open.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
 //!
 //! The formats are those of `SPEC.md`: 57 bytes more than the plaintext, and frozen.
@@ -35,6 +37,8 @@
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
 //! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
+//! - `tls`: the module `tls`, on rustls and ring.
+//! - `tower`: `tls::Hsts`, a layer for HTTP servers.
 //!
 //! # How it fails
 //! Closed. When a key cannot be had, nothing is sealed or opened. What the cipher refuses is [`OpenError::Refused`], which
@@ -65,6 +69,8 @@ mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]
 mod shred;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use context::{Context, ContextError, RecordId};
 pub use index::{

@@ -21,4 +21,6 @@ mod serde_forms;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod support;
+#[cfg(all(unix, feature = "tls"))]
+mod tls;
 mod vectors;

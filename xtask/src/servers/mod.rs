@@ -2,6 +2,7 @@
 
 mod emulators;
 mod http;
+mod openssl;
 pub(crate) mod packages;
 mod place;
 mod postgres;
@@ -25,11 +26,12 @@ pub(crate) enum Part {
     Moto,
     Ministack,
     Sdk,
+    OpenSsl,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack, Self::Sdk];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack, Self::Sdk, Self::OpenSsl];
 
     /// The word on the command line, and the module name of the tests that use the part.
     pub(crate) const fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Part {
             Self::Moto => "moto",
             Self::Ministack => "ministack",
             Self::Sdk => "sdk",
+            Self::OpenSsl => "openssl",
         }
     }
 
@@ -52,6 +55,7 @@ impl Part {
             Self::Moto => "moto (AWS)",
             Self::Ministack => "ministack (AWS)",
             Self::Sdk => "vendors' Python SDKs",
+            Self::OpenSsl => "OpenSSL",
         }
     }
 
@@ -72,6 +76,7 @@ impl Part {
             Self::SoftHsm => softhsm::missing(),
             Self::Moto | Self::Ministack => python::missing(python::EMULATORS),
             Self::Sdk => python::missing(python::SDKS),
+            Self::OpenSsl => openssl::missing(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Part {
             Self::Moto => emulators::moto(),
             Self::Ministack => emulators::ministack(),
             Self::Sdk => sdks::provide(),
+            Self::OpenSsl => openssl::provide(),
         }
     }
 }

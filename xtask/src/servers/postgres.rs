@@ -7,10 +7,12 @@ use std::process::Command;
 
 use super::place::{self, Folder};
 use super::supervise::Supervised;
-use super::{Running, program};
+use super::{Running, openssl, program};
 use crate::shell::{self, Result};
 
 const GIVEN: &str = "PHI_TEST_POSTGRES_URL";
+/// The certificate of the server's authority, which is its own.
+const ROOTS: &str = "PHI_TEST_POSTGRES_ROOTS";
 const PACKAGE: &str = "postgresql";
 const ANSWERED: &str = "select version()";
 
@@ -18,6 +20,7 @@ pub(super) fn missing() -> Vec<&'static str> {
     let needed: &[&str] = if std::env::var_os(GIVEN).is_some() { &["psql"] } else { &["initdb", "postgres", "psql"] };
     match needed.iter().all(|name| shell::find(name, &folders()).is_some()) {
         true => Vec::new(),
+        // It brings OpenSSL along, which makes the server's certificate.
         false => vec![PACKAGE],
     }
 }
@@ -55,11 +58,12 @@ fn start_at(port: u16, initdb: &Path, postgres: &Path, psql: &Path) -> Result<Ru
     init.current_dir(folder.path()).arg("-D").arg(&data).arg(format!("--pwfile={}", password_file.display()));
     init.args(["-U", "phi", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]);
     shell::output(&mut init)?;
+    openssl::certificate(&data, |tool| unprivileged(tool))?;
 
     let mut server = unprivileged(postgres);
     server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
     // It syncs, because stores refuse a server that does not; TCP only, because a socket path may be too long for the system.
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
+    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "ssl=on"] {
         server.args(["-c", setting]);
     }
     let guard = Supervised::start(folder, Some(&server))?;
@@ -78,7 +82,8 @@ fn start_at(port: u16, initdb: &Path, postgres: &Path, psql: &Path) -> Result<Ru
     })?;
     let url = format!("postgres://phi:{password}@127.0.0.1:{port}/postgres");
     let place = format!("127.0.0.1:{port}, started for this run");
-    Ok(Running { version, place, answered: ANSWERED, environment: vec![(GIVEN, url)], _guard: Some(guard) })
+    let environment = vec![(GIVEN, url), (ROOTS, data.join("server.crt").display().to_string())];
+    Ok(Running { version, place, answered: ANSWERED, environment, _guard: Some(guard) })
 }
 
 fn version(psql: &mut Command) -> Result<String> {

@@ -22,8 +22,8 @@ const AREAS: &[Area] = &[
         folder: "phi-keys",
         parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack, Part::Sdk],
     },
-    Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres] },
     Area { name: "derive", folder: "phi-derive", parts: &[] },
+    Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres, Part::OpenSsl] },
     Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack] },
     Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis] },
     Area { name: "redact", folder: "phi-redact", parts: &[] },
@@ -100,7 +100,7 @@ mod tests {
     fn everything_needs_every_part_but_those_left_out() {
         let plan = Plan::parse(&["--without", "redis,moto"]).unwrap();
         assert_eq!(plan.left_out, [Part::Redis, Part::Moto].into());
-        assert_eq!(plan.parts, [Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Sdk].into());
+        assert_eq!(plan.parts, [Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Sdk, Part::OpenSsl].into());
     }
 
     #[test]
