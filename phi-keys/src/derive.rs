@@ -41,6 +41,8 @@ impl Label {
     pub const ROW_MAC: Self = Self::new("phi/v1/row-mac");
     /// The key that turns scopes into pseudonyms, out of the store root key.
     pub const PSEUDONYM: Self = Self::new("phi/v1/pseudonym");
+    /// The key that authenticates the records of an anchor, out of the store root key.
+    pub const ANCHOR: Self = Self::new("phi/v1/anchor");
     /// The key that unlocks a keyring file, out of a key file.
     pub const KEYRING_UNLOCK: Self = Self::new("phi/v1/keyring-unlock");
     /// The message key of a keyring file's content (format F1).

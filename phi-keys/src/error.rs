@@ -3,6 +3,7 @@
 use core::fmt;
 use std::error::Error as StdError;
 
+use crate::anchor::AnchorError;
 use crate::f1::SealError;
 use crate::kms::{KmsError, WrappedError};
 use crate::random::NoRandomness;
@@ -41,11 +42,17 @@ pub enum Error {
     RootNotPinned,
     /// Domain key rows are missing from the store, or one was put back.
     Incomplete,
+    /// Tombstones are missing from the store.
+    Forgotten,
+    /// The anchor.
+    Anchor(AnchorError),
+    /// A record of the anchor is not one of this store.
+    AnchorRejected,
     /// The store is older than it must be.
     RolledBack {
         /// The generation of the store.
         found: u64,
-        /// The generation that the builder was told to expect.
+        /// The generation that the builder was told to expect, or that the anchor noted.
         expected: u64,
     },
     /// Other writers got in between again and again.
@@ -84,9 +91,16 @@ impl fmt::Display for Error {
             Self::Incomplete => f.write_str(
                 "domain key rows are missing from the key store, or an old one was put back: restore the key tables whole",
             ),
+            Self::Forgotten => f.write_str(
+                "tombstones are missing from the key store, so shredded keys may be back: restore the key tables whole, or open the store with its anchor",
+            ),
+            Self::Anchor(_) => f.write_str("the anchor of the key store failed"),
+            Self::AnchorRejected => f.write_str(
+                "a record of the anchor is not authentic: the anchor belongs to another key store, or was altered",
+            ),
             Self::RolledBack { found, expected } => write!(
                 f,
-                "the key store is at generation {found}, but {expected} was seen: an older copy was restored, replay the shreds since then"
+                "the key store is at generation {found}, but {expected} was seen: an older copy was restored; put back the newest one, or accept this one for good with `dangerous_accept_rollback`"
             ),
             Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
             Self::Config(mend) => f.write_str(mend),
@@ -101,6 +115,7 @@ impl StdError for Error {
             Self::Kms(error) => Some(error),
             Self::Store(error) => Some(error),
             Self::Random(error) => Some(error),
+            Self::Anchor(error) => Some(error),
             _ => None,
         }
     }

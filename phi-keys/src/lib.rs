@@ -43,6 +43,7 @@
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
+//! | keep what was shredded from coming back with a backup | [`KeysBuilder::anchor`], [`FileAnchor`] |
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
@@ -82,6 +83,7 @@
 //!   written.
 //! - A row that was altered, forged or moved: [`Error::RowRejected`]. A domain key row that was removed:
 //!   [`Error::Incomplete`].
+//! - A tombstone that was removed: [`Error::Forgotten`]. A store that is older than its anchor: [`Error::RolledBack`].
 //! - A store that is not the pinned one: [`Error::RootMismatch`], [`Error::RootMissing`] or [`Error::RootNotPinned`].
 //! - A keyring file that is missing, readable by others, cut off, altered, of a later version, or locked with another
 //!   passphrase: a [`KeyringError`] each.
@@ -90,9 +92,11 @@
 //!
 //! # Security
 //! Whoever can **write the database** cannot make, alter or move a key row unnoticed. They can delete rows: a missing domain
-//! key is noticed, a missing data key shows as an unknown kid. They can put back rows that they kept, and with them even a
-//! shredded key in the place of its tombstone; a whole older store is noticed by a generation that was noted elsewhere
-//! ([`KeysBuilder::at_least_generation`]), single rows are not. Whoever can **read the database and the keyring file** still
+//! key or tombstone is noticed when the store is opened, a missing data key shows as an unknown kid. They can put back rows
+//! that they kept. With an anchor ([`KeysBuilder::anchor`]) that brings back neither a shredded nor a destroyed key, and an
+//! older copy of the whole store is refused. Without one, a shredded key works again beside those who have the store open
+//! already, and an older copy of the whole store passes for the newest unless its generation was noted elsewhere
+//! ([`KeysBuilder::at_least_generation`]). Whoever can **read the database and the keyring file** still
 //! lacks the passphrase or key file; whoever has all three has every key.
 //!
 //! **Rewrapping** answers routine rotation. It is no recovery: who copied a wrapped key and its KEK keeps the key.
@@ -106,6 +110,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod anchor;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 pub mod derive;
@@ -122,11 +127,14 @@ mod signer;
 mod store;
 pub mod tlv;
 
+#[cfg(unix)]
+pub use anchor::FileAnchor;
+pub use anchor::{AnchorError, AnchorFuture, StoreAnchor};
 pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use keys::PendingShred;
-pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Rewrapped, Shredded};
+pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Replayed, Rewrapped, Shredded};
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;
 #[cfg(feature = "aws")]

@@ -91,8 +91,22 @@ def raw(row, name):
     return value.to_bytes(SIZES[name], "big", signed=name == "created") if name in SIZES else bytes.fromhex(value)
 
 
+def more(row):
+    """The further fields; a store from before there were any has none."""
+    return read_tlv("", bytes.fromhex(row["more"])) if row.get("more") else []
+
+
 def row_mac(root_key, row):
-    return mac(expand(root_key, "phi/v1/row-mac"), tlv("phi/row/v1", [(i, raw(row, n)) for i, n in enumerate(FIELDS, 1)]))
+    fields = [(i, raw(row, n)) for i, n in enumerate(FIELDS, 1)] + more(row)
+    return mac(expand(root_key, "phi/v1/row-mac"), tlv("phi/row/v1", fields))
+
+
+def tombstone_chain(rows):
+    tombstones = [(int.from_bytes(dict(more(row)).get(12, b""), "big"), bytes.fromhex(row["mac"])) for row in rows if row["kind"] == 3]
+    chain = bytes(32)
+    for _, row in sorted(tombstones):
+        chain = hashlib.sha256(b"phi/tombstones/v1" + chain + row).digest()
+    return chain
 
 
 def wrap_aad(row):
@@ -193,7 +207,8 @@ def check_store(folder):
     domains = {row["full_id"]: unwrap_domain(ring, row) for row in rows if row["kind"] == 1}
     generation = bytes.fromhex(next(row for row in rows if row["kind"] == 4)["wrapped"])
     digest = hashlib.sha256(b"phi/domains/v1" + b"".join(sorted(bytes.fromhex(name) for name in domains))).digest()
-    assert generation == expected["generation"].to_bytes(8, "big") + digest
+    assert generation[:40] == expected["generation"].to_bytes(8, "big") + digest
+    assert generation[40:] in (b"", tombstone_chain(rows))
 
     for case in expected["domain_keys"]:
         row = next(r for r in rows if r["kind"] == 1 and r["key_use"] == case["key_use"] and r["tenant"] == expected["tenant"])

@@ -1,5 +1,5 @@
-//! What every [`Kms`](crate::Kms) and every [`KeyStore`](crate::KeyStore) must do, as functions that implementors run in their
-//! own tests.
+//! What every [`Kms`](crate::Kms), [`KeyStore`](crate::KeyStore) and [`StoreAnchor`](crate::StoreAnchor) must do, as functions
+//! that implementors run in their own tests.
 //!
 //! ```
 //! use phi_keys::{EphemeralKeyring, MemoryKeyStore, conformance};
@@ -13,6 +13,7 @@
 //! ```
 
 mod admin;
+mod anchor;
 mod kms;
 mod store;
 
@@ -20,6 +21,7 @@ use core::fmt;
 use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
+pub use anchor::store_anchor;
 pub use kms::{kms, kms_violations};
 pub use store::{key_store, key_store_shared};
 

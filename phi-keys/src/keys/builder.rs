@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use phi_types::{Clock, SystemClock};
 
+use super::anchored::Anchored;
 use super::data::Data;
 use super::domain::Domains;
 use super::handle::Gate;
-use super::{Inner, Keys, root};
+use super::replay::Rollback;
+use super::root::MayCreate;
+use super::{Inner, Keys, replay, root};
+use crate::anchor::StoreAnchor;
 use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::kms::{KekPolicy, KekSet, KekSetBuilder, Kms};
@@ -32,6 +36,8 @@ pub struct KeysBuilder {
     capacity: NonZeroUsize,
     fingerprint: Option<Fingerprint>,
     generation: u64,
+    anchor: Option<Arc<dyn StoreAnchor>>,
+    rollback: Rollback,
 }
 
 impl KeysBuilder {
@@ -46,6 +52,8 @@ impl KeysBuilder {
             capacity: DEFAULT_CAPACITY,
             fingerprint: None,
             generation: 0,
+            anchor: None,
+            rollback: Rollback::Refuse,
         }
     }
 
@@ -100,14 +108,32 @@ impl KeysBuilder {
         self
     }
 
+    /// Remembers shreds, destroyed keys and the store's generation outside the store, so that a database that is restored
+    /// from a backup brings nothing back: what it forgot is shredded again before any key is served, and a store that is
+    /// older than the anchor says is refused. See [`StoreAnchor`].
+    pub fn anchor(mut self, anchor: impl StoreAnchor) -> Self {
+        self.anchor = Some(Arc::new(anchor));
+        self
+    }
+
+    /// Opens a store that is older than its anchor says, or from which tombstones are missing that no anchor knows. To be
+    /// used once, after a database was restored on purpose: values that were sealed since the backup under keys made since
+    /// then are lost, and what was shredded since then without an anchor is readable again.
+    pub fn dangerous_accept_rollback(mut self) -> Self {
+        self.rollback = Rollback::Accept;
+        self
+    }
+
     /// Opens the store, making its root key when it is empty.
     ///
     /// # Errors
+    /// [`Error::Forgotten`] when tombstones are missing and there is no anchor; [`Error::Anchor`] or
+    /// [`Error::AnchorRejected`] when there is one that cannot be used;
     /// [`Error::Config`] without a KEK or with a value out of bounds; [`Error::RootMismatch`], [`Error::RootMissing`] or
     /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
     /// be; other [`Error`]s when KMS or store fail.
     pub async fn build(self) -> Result<Keys, Error> {
-        let Self { store, keks, set, tenant, clock, lease, capacity, fingerprint, generation } = self;
+        let Self { store, keks, set, tenant, clock, lease, capacity, fingerprint, generation, anchor, rollback } = self;
         let keks = match (set, keks.is_empty()) {
             (Some(set), true) => set,
             (Some(_), false) => {
@@ -125,13 +151,24 @@ impl KeysBuilder {
             return Err(Error::Config("a lease lasts 1 ms to 1 h"));
         }
         store.prepare().await?;
-        let (root, found) = Box::pin(root::open(&*store, &keks, fingerprint, clock.now())).await?;
+        let records = match &anchor {
+            Some(anchor) => anchor.read(0).await.map_err(Error::Anchor)?,
+            None => Vec::new(),
+        };
+        let may_create = if records.is_empty() { MayCreate::Yes } else { MayCreate::No };
+        let now = clock.now();
+        let (root, found) = Box::pin(root::open(&*store, &keks, fingerprint, may_create, now)).await?;
         if found < generation {
             return Err(Error::RolledBack { found, expected: generation });
         }
+        let anchored = anchor.map(|anchor| Anchored::new(anchor, &records, &root.anchor_key)).transpose()?;
+        let replayed = match &anchored {
+            Some(anchored) => Box::pin(replay::reconcile(&root, &*store, anchored, rollback, now)).await?,
+            None => Box::pin(replay::check(&root, &*store, rollback, now)).await?,
+        };
         let domains = Domains::new(Gate::new(Arc::clone(&clock), lease));
         let data = Data::new(Gate::new(clock, lease), capacity);
-        Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data })))
+        Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data, anchored, replayed })))
     }
 }
 

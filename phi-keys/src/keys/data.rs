@@ -121,9 +121,16 @@ impl Keys {
     async fn read_slot(&self, scope: &Scope, slot: &Slot) -> Result<(Lease, Vec<KeyRow>), Error> {
         self.0.data.cache.admit(scope)?;
         let lease = self.0.data.gate.begin();
+        if let Some(anchored) = &self.0.anchored {
+            anchored.refresh(&self.0.data.gate).await?;
+        }
         let rows = self.0.store.slot(slot).await?;
         self.authentic_in(slot, &rows)?;
         Self::refuse_shredded(&rows)?;
+        // Whoever can write the store can put back an old row; the anchor is out of their reach.
+        if self.0.anchored.as_ref().is_some_and(|anchored| anchored.has_shredded(slot)) {
+            return Err(Error::Shredded);
+        }
         Ok((lease, rows))
     }
 
@@ -131,6 +138,9 @@ impl Keys {
         let (Some(full_id), Some(parent)) = (row.full_id, row.parent) else {
             return Err(Error::RowRejected(row.kind));
         };
+        if self.is_gone(row) {
+            return Err(Error::State(KeyState::Destroyed));
+        }
         let parent = self.domain(KeyUse::Data, Some(parent)).await?;
         let key = envelope::unwrap(&parent.cell.key, row, &row.wrapped)?;
         let cell = Cell::new(key, full_id, &self.0.data.gate, lease);

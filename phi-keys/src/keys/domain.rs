@@ -113,6 +113,7 @@ impl Keys {
                 let full_id = row.full_id.ok_or(Error::RowRejected(row.kind))?;
                 let is_active = row.version == active;
                 let key = match (domains.unchanged(row), &made) {
+                    _ if self.is_gone(row) => Err(Error::State(KeyState::Destroyed)),
                     (Some(cell), _) => Ok(cell.key.clone()),
                     // The row that this process has just written, whose copies were seen to open.
                     (None, Some((mac, key))) if *mac == row.mac => Ok(Zeroizing::clone(key)),
@@ -149,6 +150,10 @@ impl Keys {
         let next = census.generation.next(root::digest_of(&census.domains))?;
         let made = (row.mac, key);
         let change = Change::new().replace(census.row, root.generation_row(&next, now)?).insert(row);
-        Ok((store.commit(&change).await? == Committed::Done).then_some(made))
+        if store.commit(&change).await? != Committed::Done {
+            return Ok(None);
+        }
+        self.note_generation(next.number).await?;
+        Ok(Some(made))
     }
 }

@@ -1,5 +1,6 @@
 //! The key manager: finds, makes, caches, rewraps and shreds keys.
 
+mod anchored;
 mod builder;
 mod cache;
 mod complete;
@@ -8,6 +9,7 @@ mod domain;
 mod envelope;
 mod flight;
 mod handle;
+mod replay;
 mod report;
 mod rewrap;
 mod root;
@@ -20,7 +22,7 @@ use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
 pub use handle::{DataKey, DomainKey};
-pub use report::{Completed, Rewrapped, Shredded};
+pub use report::{Completed, Replayed, Rewrapped, Shredded};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;
 
@@ -66,6 +68,8 @@ struct Inner {
     root: root::Root,
     domains: domain::Domains,
     data: data::Data,
+    anchored: Option<anchored::Anchored>,
+    replayed: Replayed,
 }
 
 impl Keys {
@@ -85,6 +89,21 @@ impl Keys {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.root.fingerprint
+    }
+
+    /// What had to be brought back into the store from its [anchor](crate::KeysBuilder::anchor) before it was opened. It
+    /// belongs into the audit log.
+    #[must_use]
+    pub fn replayed(&self) -> &Replayed {
+        &self.0.replayed
+    }
+
+    /// The generation of the store now: it grows with every shred and every new domain key.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails, or its generation row is not authentic.
+    pub async fn generation(&self) -> Result<u64, Error> {
+        Ok(self.0.root.generation(&self.0.store.slot(&Slot::root()).await?)?.1.number)
     }
 
     /// The active data key of a scope, for sealing. It is made when there is none; of several that make it at once, one
@@ -150,6 +169,20 @@ impl Keys {
     #[must_use]
     pub fn cached(&self) -> usize {
         self.0.data.cache.len()
+    }
+
+    /// Notes outside the store how far it has come.
+    async fn note_generation(&self, number: u64) -> Result<(), Error> {
+        match &self.0.anchored {
+            Some(anchored) => anchored.reached(number).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the anchor says that a key was shredded or destroyed, whatever the store says.
+    fn is_gone(&self, row: &KeyRow) -> bool {
+        let anchored = self.0.anchored.as_ref();
+        anchored.zip(row.full_id.as_ref()).is_some_and(|(anchored, id)| anchored.is_gone(id))
     }
 
     /// Refuses a row without the root key's MAC.

@@ -44,6 +44,32 @@ impl Shredded {
     }
 }
 
+/// What was done before the first key was served, because the store had forgotten what its anchor knew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Scopes that were shredded again.
+    pub subjects: u64,
+    /// Their keys.
+    pub keys: Vec<FullId>,
+    /// Whether the store was older than it had been, or tombstones were missing from it, and it was opened nevertheless.
+    pub rebuilt: bool,
+}
+
+impl Replayed {
+    /// The entry for the audit log, if there is anything to log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Option<Activity> {
+        (self.subjects > 0 || self.rebuilt).then(|| {
+            let kids = self.keys.iter().map(|id| id.kid().to_string()).collect::<Vec<_>>().join(" ");
+            Activity::new("key.replay", Action::Delete, Outcome::Success, at)
+                .with("subjects", self.subjects)
+                .with("kids", kids)
+                .with("rebuilt", self.rebuilt)
+        })
+    }
+}
+
 /// Domain keys were rewrapped under the newest versions of their KEKs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a rewrap belongs into the audit log"]

@@ -18,11 +18,14 @@ use crate::tlv::Writer;
 const SCOPE_DOMAIN: &str = "phi/scope/v1";
 /// What the digest of all domain keys begins with.
 const DOMAINS_DOMAIN: &str = "phi/domains/v1";
+/// What each link of the chain of all tombstones begins with.
+const TOMBSTONES_DOMAIN: &str = "phi/tombstones/v1";
 
 /// What is derived from the store root key. The root key itself is wiped as soon as this exists.
 pub(super) struct Root {
     pub(super) fingerprint: Fingerprint,
     pub(super) mac_key: Zeroizing<[u8; 32]>,
+    pub(super) anchor_key: Zeroizing<[u8; 32]>,
     pseudonym_key: Zeroizing<[u8; 32]>,
 }
 
@@ -31,6 +34,7 @@ impl Root {
         Self {
             fingerprint: derive::full_id(key).into(),
             mac_key: derive::expand(key, Label::ROW_MAC, &[]),
+            anchor_key: derive::expand(key, Label::ANCHOR, &[]),
             pseudonym_key: derive::expand(key, Label::PSEUDONYM, &[]),
         }
     }
@@ -48,6 +52,7 @@ impl Root {
     pub(super) fn generation_row(&self, generation: &Generation, now: Timestamp) -> Result<KeyRow, Error> {
         let mut payload = generation.number.to_be_bytes().to_vec();
         payload.extend_from_slice(&generation.domains);
+        payload.extend(generation.tombstones.iter().flatten());
         let mut row =
             KeyRow::new(RowKind::Generation, Slot::root(), 0, None, None, KeyState::Active, now, payload, [0; 32]);
         row.authenticate(&self.mac_key)?;
@@ -59,9 +64,22 @@ impl Root {
         let rejected = Error::RowRejected(RowKind::Generation);
         let found = root.iter().find(|row| row.kind == RowKind::Generation && row.is_authentic(&self.mac_key));
         let row = found.ok_or_else(|| rejected.clone())?;
-        let (number, domains) = row.wrapped.split_first_chunk().ok_or_else(|| rejected.clone())?;
-        let domains = domains.try_into().map_err(|_| rejected)?;
-        Ok((row, Generation { number: u64::from_be_bytes(*number), domains }))
+        let (number, rest) = row.wrapped.split_first_chunk().ok_or_else(|| rejected.clone())?;
+        let (domains, rest) = rest.split_first_chunk().ok_or_else(|| rejected.clone())?;
+        let tombstones = match rest {
+            [] => None,
+            chain => Some(chain.try_into().map_err(|_| rejected)?),
+        };
+        Ok((row, Generation { number: u64::from_be_bytes(*number), domains: *domains, tombstones }))
+    }
+
+    /// The end of the chain of tombstones: those without a position first, then by position. What is not authentic is
+    /// none, and is missed if it took the place of one.
+    pub(super) fn chain(&self, tombstones: &[KeyRow]) -> [u8; 32] {
+        let is_one = |row: &&KeyRow| row.kind == RowKind::Tombstone && row.is_authentic(&self.mac_key);
+        let mut rows = tombstones.iter().filter(is_one).collect::<Vec<_>>();
+        rows.sort_unstable_by_key(|row| (row.position.unwrap_or(0), row.mac));
+        rows.into_iter().fold([0; 32], |chain, row| link(&chain, row))
     }
 
     /// The domain keys of all tenants, which are exactly those that the generation row vouches for: without this, a domain
@@ -75,6 +93,11 @@ impl Root {
                 return Err(Error::RowRejected(row.kind));
             }
             if digest_of(&domains) == generation.domains {
+                let generation = match generation.tombstones {
+                    Some(_) => generation,
+                    // Written before there was a chain; the next generation has one.
+                    None => generation.chained(self.chain(&store.tombstones().await?)),
+                };
                 return Ok(Census { row: row.clone(), generation, domains });
             }
             // Another process may have made a domain key between the two readings; then there is a new generation.
@@ -100,13 +123,33 @@ pub(super) struct Generation {
     pub(super) number: u64,
     /// The digest of all domain keys' full ids.
     pub(super) domains: [u8; 32],
+    /// The end of the chain of tombstones; absent where it was written before there was one.
+    pub(super) tombstones: Option<[u8; 32]>,
 }
 
 impl Generation {
     /// The one that follows.
     pub(super) fn next(&self, domains: [u8; 32]) -> Result<Self, Error> {
-        Ok(Self { number: self.number.checked_add(1).ok_or(Error::Contended)?, domains })
+        let number = self.number.checked_add(1).ok_or(Error::Contended)?;
+        Ok(Self { number, domains, tombstones: self.tombstones })
     }
+
+    /// The same with another end of the chain.
+    pub(super) fn chained(self, tombstones: [u8; 32]) -> Self {
+        Self { tombstones: Some(tombstones), ..self }
+    }
+}
+
+/// The chain with one more tombstone.
+pub(super) fn link(chain: &[u8; 32], tombstone: &KeyRow) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(TOMBSTONES_DOMAIN.as_bytes());
+    context.update(chain);
+    context.update(&tombstone.mac);
+    let mut out = [0; 32];
+    // SHA-256 has 32 bytes.
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 /// SHA-256 over the full ids of domain key rows, in ascending order.
@@ -122,18 +165,26 @@ pub(super) fn digest_of(domains: &[KeyRow]) -> [u8; 32] {
     out
 }
 
+/// Whether an empty store may be a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MayCreate {
+    Yes,
+    No,
+}
+
 /// Opens the root key of a store, or makes it for an empty one.
 pub(super) async fn open(
     store: &dyn KeyStore,
     keks: &KekSet,
     configured: Option<Fingerprint>,
+    may_create: MayCreate,
     now: Timestamp,
 ) -> Result<(Root, u64), Error> {
     let pinned = pinned(keks, configured)?;
     for _ in 0..ATTEMPTS {
         let rows = store.slot(&Slot::root()).await?;
         let Some(row) = rows.iter().find(|row| row.kind == RowKind::Domain) else {
-            if pinned.is_some() {
+            if pinned.is_some() || may_create == MayCreate::No {
                 return Err(Error::RootMissing);
             }
             if let Some(root) = create(store, keks, now).await? {
@@ -196,7 +247,8 @@ async fn create(store: &dyn KeyStore, keks: &KekSet, now: Timestamp) -> Result<O
     let mut row = new_domain_row(Slot::root(), 1, &key, now);
     row.wrapped = envelope::wrap_domain(keks, &row, &key).await?;
     row.authenticate(&root.mac_key)?;
-    let generation = Generation { number: 0, domains: digest_of(core::slice::from_ref(&row)) };
+    let domains = digest_of(core::slice::from_ref(&row));
+    let generation = Generation { number: 0, domains, tombstones: Some([0; 32]) };
     let change = Change::new().insert(row).insert(root.generation_row(&generation, now)?);
     Ok((store.commit(&change).await? == Committed::Done).then_some(root))
 }

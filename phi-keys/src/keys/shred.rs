@@ -3,6 +3,7 @@
 use phi_types::{SubjectId, Timestamp};
 
 use super::report::Shredded;
+use super::root::{Generation, Root, link};
 use super::{ATTEMPTS, Keys};
 use crate::error::Error;
 use crate::id::FullId;
@@ -29,12 +30,13 @@ impl Drop for Block {
 }
 
 /// What a shred writes.
-struct Plan {
-    change: Change,
-    keys: Vec<FullId>,
-    number: u64,
-    at: Timestamp,
-    repeated: bool,
+pub(super) struct Plan {
+    pub(super) slot: Slot,
+    pub(super) change: Change,
+    pub(super) keys: Vec<FullId>,
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+    pub(super) repeated: bool,
 }
 
 impl Keys {
@@ -55,10 +57,21 @@ impl Keys {
         let slot = self.data_slot(&scope)?;
         let _block = Block::new(self, scope);
         for _ in 0..ATTEMPTS {
-            let rows = self.0.store.remains(&slot).await?;
+            // In this order: what comes between the readings makes the generation another one.
             let root = self.0.store.remains(&Slot::root()).await?;
-            let plan = self.plan(&slot, &rows, &root)?;
+            let (current, mut generation) = self.0.root.generation(&root.rows)?;
+            if generation.tombstones.is_none() {
+                generation = generation.chained(self.0.root.chain(&self.0.store.tombstones().await?));
+            }
+            let rows = self.0.store.remains(&slot).await?;
+            let now = self.0.data.gate.clock.now();
+            let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
+            if let Some(anchored) = &self.0.anchored {
+                // First: a store that is restored between the two knows nothing of it.
+                anchored.shredding(&plan.slot, &plan.keys, generation.number).await?;
+            }
             if self.0.store.commit(&plan.change).await? == Committed::Done {
+                self.note_generation(plan.number).await?;
                 let residues = self.0.store.purge().await?;
                 return Ok(plan.report(subject, residues));
             }
@@ -117,9 +130,14 @@ impl Keys {
         sql::prepare_write(connection).await?;
         // A savepoint within the caller's transaction, so that all three writes happen or none.
         let mut savepoint = connection.begin().await.map_err(StoreError::from)?;
-        let rows = sql::remains(&mut savepoint, &slot).await?;
         let root = sql::remains(&mut savepoint, &Slot::root()).await?;
-        let plan = self.plan(&slot, &rows, &root)?;
+        let (current, mut generation) = self.0.root.generation(&root.rows)?;
+        if generation.tombstones.is_none() {
+            generation = generation.chained(self.0.root.chain(&sql::tombstones(&mut savepoint).await?));
+        }
+        let rows = sql::remains(&mut savepoint, &slot).await?;
+        let now = self.0.data.gate.clock.now();
+        let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
         if sql::apply(&mut savepoint, &plan.change).await? != Committed::Done {
             return Err(Error::Contended);
         }
@@ -153,9 +171,14 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             // A savepoint within the caller's transaction, so that all three writes happen or none.
             let mut savepoint = transaction.begin().await.map_err(StoreError::from)?;
-            let rows = sql::remains(&mut savepoint, &slot).await?;
             let root = sql::remains(&mut savepoint, &Slot::root()).await?;
-            let plan = self.plan(&slot, &rows, &root)?;
+            let (current, mut generation) = self.0.root.generation(&root.rows)?;
+            if generation.tombstones.is_none() {
+                generation = generation.chained(self.0.root.chain(&sql::tombstones(&mut savepoint).await?));
+            }
+            let rows = sql::remains(&mut savepoint, &slot).await?;
+            let now = self.0.data.gate.clock.now();
+            let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
             if sql::apply(&mut savepoint, &plan.change).await? == Committed::Done {
                 savepoint.commit().await.map_err(StoreError::from)?;
                 return Ok(PendingShred { block, plan, subject: subject.clone() });
@@ -164,31 +187,43 @@ impl Keys {
         }
         Err(Error::Contended)
     }
+}
 
-    /// What to write, given what is in the slots of the subject and of the root key.
-    fn plan(&self, slot: &Slot, found: &Remains, root: &Remains) -> Result<Plan, Error> {
-        let now = self.0.data.gate.clock.now();
-        let (current, generation) = self.0.root.generation(&root.rows)?;
-        let next = generation.next(generation.domains)?;
+impl Root {
+    /// What to write, given what is in the slot of the subject, the generation, and what is known from elsewhere to have
+    /// been shredded.
+    pub(super) fn shred(
+        &self,
+        slot: &Slot,
+        found: &Remains,
+        (current, generation): (&KeyRow, &Generation),
+        known: &[FullId],
+        now: Timestamp,
+    ) -> Result<Plan, Error> {
+        let mut next = generation.next(generation.domains)?;
         let rows = || found.rows.iter().filter(|row| row.slot == *slot);
         // Key rows are not checked: a forged row must not be able to stop a shred.
         let mut keys = rows().filter(|row| row.kind == RowKind::Data).filter_map(|row| row.full_id).collect::<Vec<_>>();
-        keys.extend_from_slice(&found.unreadable);
+        keys.extend(found.unreadable.iter().chain(known));
         let tombstones = || rows().filter(|row| row.kind == RowKind::Tombstone);
-        let earlier = tombstones().find(|row| self.authentic(row).is_ok());
+        let earlier = tombstones().find(|row| row.is_authentic(&self.mac_key));
         keys.extend(earlier.iter().flat_map(|row| row.wrapped.as_chunks().0).map(|id| FullId::from_bytes(*id)));
         keys.sort_unstable();
         keys.dedup();
         let ids = keys.iter().flat_map(|id| *id.as_bytes()).collect();
         let state = KeyState::Destroyed;
         let mut tombstone = KeyRow::new(RowKind::Tombstone, slot.clone(), 0, None, None, state, now, ids, [0; 32]);
-        tombstone.authenticate(&self.0.root.mac_key)?;
-        let mut change = Change::new().replace(current.clone(), self.0.root.generation_row(&next, now)?);
-        let forged = tombstones().find(|row| row.same_place(&tombstone)).filter(|_| earlier.is_none());
-        if let Some(forged) = forged {
-            change = change.replace(forged.clone(), tombstone.clone());
+        tombstone.position = Some(next.number);
+        tombstone.authenticate(&self.mac_key)?;
+        let mut change = Change::new();
+        if earlier.is_none() {
+            next = next.chained(link(&generation.tombstones.unwrap_or_default(), &tombstone));
+            if let Some(forged) = tombstones().find(|row| row.same_place(&tombstone)) {
+                change = change.replace(forged.clone(), tombstone.clone());
+            }
         }
-        Ok(Plan { change: change.shred(tombstone), keys, number: next.number, at: now, repeated: earlier.is_some() })
+        let change = change.replace(current.clone(), self.generation_row(&next, now)?).shred(tombstone);
+        Ok(Plan { slot: slot.clone(), change, keys, number: next.number, at: now, repeated: earlier.is_some() })
     }
 }
 
@@ -204,12 +239,16 @@ pub struct PendingShred {
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl PendingShred {
-    /// To be called when the transaction is committed: empties the store's write-ahead log and reports.
+    /// To be called when the transaction is committed: notes the shred in the anchor, empties the store's write-ahead log
+    /// and reports. What the anchor lacks, because the process died before this, the next key manager adds to it.
     ///
     /// # Errors
-    /// [`Error`] when the log cannot be emptied. The keys are gone nevertheless; shred again for the rest.
+    /// [`Error`] when the anchor fails or the log cannot be emptied. The keys are gone nevertheless; shred again for the rest.
     pub async fn committed(self) -> Result<Shredded, Error> {
         let Self { block, plan, subject } = self;
+        if let Some(anchored) = &block.keys.0.anchored {
+            anchored.shredding(&plan.slot, &plan.keys, plan.number).await?;
+        }
         let residues = block.keys.0.store.purge().await?;
         Ok(plan.report(&subject, residues))
     }

@@ -83,7 +83,7 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`].
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>>;
 
-    /// Every tombstone of every tenant.
+    /// Every tombstone of every tenant that can be read.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -75,3 +75,11 @@ async fn the_postgres_store_conforms() {
     let (here, there) = (PostgresKeyStore::new(schema.pool().await), PostgresKeyStore::new(schema.pool().await));
     conformance::key_store_shared(&here, &there).await.unwrap();
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_anchor_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let anchor = phi_keys::FileAnchor::create(folder.path().join("anchor")).unwrap();
+    conformance::store_anchor(&anchor).await.unwrap();
+}

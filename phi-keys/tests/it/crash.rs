@@ -1,10 +1,9 @@
 //! A process that is killed while it shreds.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
-use phi_keys::{Error, Keys, LocalKeyring, SqliteKeyStore, Unlock};
+use phi_keys::{Error, FileAnchor, Keys, LocalKeyring, SqliteKeyStore, StoreAnchor, Unlock};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 
@@ -21,8 +20,9 @@ async fn open(folder: &Path) -> (Keys, SqlitePool) {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    let keys = Keys::builder(SqliteKeyStore::new(pool.clone())).kek(keyring).tenant("clinic").build().await.unwrap();
-    (keys, pool)
+    let anchor = FileAnchor::open(folder.join("anchor")).unwrap();
+    let keys = Keys::builder(SqliteKeyStore::new(pool.clone())).kek(keyring).anchor(anchor).tenant("clinic");
+    (keys.build().await.unwrap(), pool)
 }
 
 async fn count(pool: &SqlitePool, statement: &'static str) -> i64 {
@@ -34,21 +34,32 @@ async fn count(pool: &SqlitePool, statement: &'static str) -> i64 {
 async fn child_that_shreds() {
     let Ok(folder) = std::env::var(CHILD) else { return };
     let (keys, _pool) = open(Path::new(&folder)).await;
-    std::fs::write(Path::new(&folder).join("started"), b"").unwrap();
     for number in 0..SUBJECTS {
         let _ = keys.shred(&subject(&number.to_string())).await.unwrap();
     }
 }
 
+fn child(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["crash::child_that_shreds", "--exact"])
+        .env(CHILD, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 #[tokio::test]
 async fn a_killed_shred_is_whole_or_not_there_and_can_be_repeated() {
-    for delay in [2, 11, 37] {
+    // How many records of the anchor are waited for: two for each shred, the first of them before it.
+    for after in [1, 2, 9, 30, 61] {
         let folder = tempfile::tempdir().unwrap();
         LocalKeyring::create(
             folder.path().join("keyring"),
             Unlock::create_key_file(folder.path().join("key")).unwrap(),
         )
         .unwrap();
+        let anchor = FileAnchor::create(folder.path().join("anchor")).unwrap();
         let (keys, pool) = open(folder.path()).await;
         for number in 0..SUBJECTS {
             keys.data_key(&patient(&number.to_string())).await.unwrap();
@@ -56,22 +67,27 @@ async fn a_killed_shred_is_whole_or_not_there_and_can_be_repeated() {
         drop(keys);
         pool.close().await;
 
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["crash::child_that_shreds", "--exact"])
-            .env(CHILD, folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while !folder.path().join("started").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "the child ended before it began");
-            std::thread::sleep(Duration::from_millis(1));
+        let before = anchor.read(0).await.unwrap().len();
+        let mut child = child(folder.path());
+        while anchor.read(0).await.unwrap().len() < before + after {
+            assert!(child.try_wait().unwrap().is_none(), "the child ended before it was killed");
         }
-        std::thread::sleep(Duration::from_millis(delay));
         child.kill().unwrap();
         child.wait().unwrap();
 
+        // What is there is whole, before anything is brought in order.
+        let options = SqliteConnectOptions::new().filename(folder.path().join("clinic.db"));
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let tombstones = count(&pool, "SELECT count(*) FROM phi_keys_row WHERE kind = 3").await;
+        let rows = count(&pool, "SELECT count(*) FROM phi_keys_row WHERE kind = 2").await;
+        let total = i64::try_from(SUBJECTS).unwrap();
+        assert_eq!(tombstones + rows, total);
+        assert!((1..total).contains(&(tombstones + 1)), "the kill landed in the middle: {tombstones} of {total}");
+        pool.close().await;
+
         let (keys, pool) = open(folder.path()).await;
+        let replayed = i64::try_from(keys.replayed().subjects).unwrap();
+        assert!(replayed <= 1, "at most the one on its way was in the anchor alone");
         let mut shredded = 0;
         for number in 0..SUBJECTS {
             match keys.data_key(&patient(&number.to_string())).await {
@@ -80,9 +96,7 @@ async fn a_killed_shred_is_whole_or_not_there_and_can_be_repeated() {
                 Err(error) => panic!("{error:?}"),
             }
         }
-        let tombstones = count(&pool, "SELECT count(*) FROM phi_keys_row WHERE kind = 3").await;
-        let rows = count(&pool, "SELECT count(*) FROM phi_keys_row WHERE kind = 2").await;
-        assert_eq!((tombstones, rows), (shredded, i64::try_from(SUBJECTS).unwrap() - shredded));
+        assert_eq!(shredded, tombstones + replayed);
         for number in 0..SUBJECTS {
             let report = keys.shred(&subject(&number.to_string())).await.unwrap();
             assert_eq!(report.keys.len(), 1, "the tombstone remembers which key is gone");

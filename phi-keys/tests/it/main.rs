@@ -19,6 +19,8 @@ mod races;
 mod support;
 mod vectors;
 
+#[cfg(all(feature = "local", feature = "sqlite", unix))]
+mod anchor;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "test-util")]

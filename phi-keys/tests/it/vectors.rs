@@ -150,7 +150,7 @@ mod store {
             "full_id": row.full_id.map_or(String::new(), |id| id.to_string()),
             "parent": row.parent.map_or(String::new(), |id| id.to_string()),
             "state": row.state.code(), "created": row.created.as_unix_micros(),
-            "wrapped": hex(&row.wrapped), "mac": hex(&row.mac),
+            "wrapped": hex(&row.wrapped), "more": hex(&row.more()), "mac": hex(&row.mac),
         })
     }
 
@@ -169,6 +169,9 @@ mod store {
             unhex(&row["wrapped"]),
             fixed(&row["mac"]),
         )
+        // Rows of the golden store are from before there were further fields.
+        .with_more(&row.get("more").map_or_else(Vec::new, unhex))
+        .unwrap()
     }
 
     /// Makes a store with a bit of everything and writes it down.
@@ -231,14 +234,14 @@ mod store {
         let keyring = LocalKeyring::open(private.path().join("keyring"), unlock).unwrap();
         LocalKeyring::open(private.path().join("keyring-passphrase"), Unlock::passphrase(PASSPHRASE)).unwrap();
 
-        let store = MemoryKeyStore::new();
+        let store = Arc::new(MemoryKeyStore::new());
         let rows = read(&folder.join("rows.json"));
         let change = rows.as_array().unwrap().iter().map(from_json).fold(Change::new(), Change::insert);
         assert_eq!(store.commit(&change).await.unwrap(), Committed::Done);
         let expected = read(&folder.join("expected.json"));
         let generation = expected["generation"].as_u64().unwrap();
-        let keys = Keys::builder(store)
-            .kek(keyring)
+        let keys = Keys::builder(Arc::clone(&store))
+            .kek(keyring.clone())
             .tenant(expected["tenant"].as_str().unwrap())
             .at_least_generation(generation)
             .build()
@@ -262,6 +265,20 @@ mod store {
         }
         assert_eq!(keys.session_key().await.unwrap().to_vec(), unhex(&expected["session_key"]));
         assert_eq!(keys.signer("audit").await.unwrap().public_key().to_vec(), unhex(&expected["audit_signer"]));
+
+        // With the next write every tombstone is vouched for, those from before as well.
+        let _ = keys.shred(&subject("another")).await.unwrap();
+        let build = |store| Keys::builder(store).kek(keyring.clone()).tenant("clinic").build();
+        build(Arc::clone(&store)).await.unwrap();
+        let mut rows = store.slot(&Slot::root()).await.unwrap();
+        rows.extend(store.domain_rows().await.unwrap().into_iter().filter(|row| row.slot != Slot::root()));
+        for missing in store.tombstones().await.unwrap() {
+            let others = store.tombstones().await.unwrap().into_iter().filter(|row| *row != missing);
+            let change = rows.iter().cloned().chain(others).fold(Change::new(), Change::insert);
+            let store = Arc::new(MemoryKeyStore::new());
+            assert_eq!(store.commit(&change).await.unwrap(), Committed::Done);
+            assert!(matches!(build(store).await, Err(Error::Forgotten)));
+        }
     }
 
     #[tokio::test]

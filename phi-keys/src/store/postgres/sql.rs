@@ -205,8 +205,9 @@ pub(super) async fn domain_rows(connection: &mut PgConnection) -> Result<Vec<Key
     sqlx::query(DOMAIN).fetch_all(connection).await?.iter().map(read).collect()
 }
 
-pub(super) async fn tombstones(connection: &mut PgConnection) -> Result<Vec<KeyRow>, StoreError> {
-    sqlx::query(TOMBSTONES).fetch_all(connection).await?.iter().map(read).collect()
+pub(crate) async fn tombstones(connection: &mut PgConnection) -> Result<Vec<KeyRow>, StoreError> {
+    let rows = sqlx::query(TOMBSTONES).fetch_all(connection).await?;
+    Ok(rows.iter().filter_map(|row| read(row).ok()).collect())
 }
 
 pub(super) async fn data_rows(

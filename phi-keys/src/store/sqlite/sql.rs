@@ -183,8 +183,9 @@ pub(crate) async fn remains(connection: &mut SqliteConnection, slot: &Slot) -> R
     Ok(Remains::new(rows, unreadable))
 }
 
-pub(super) async fn tombstones(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
-    sqlx::query(TOMBSTONES).fetch_all(connection).await?.iter().map(read).collect()
+pub(crate) async fn tombstones(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
+    let rows = sqlx::query(TOMBSTONES).fetch_all(connection).await?;
+    Ok(rows.iter().filter_map(|row| read(row).ok()).collect())
 }
 
 pub(super) async fn data_rows(
