@@ -60,6 +60,7 @@
 mod aad;
 mod cache;
 mod context;
+pub mod file;
 mod handles;
 mod index;
 mod open;

@@ -49,6 +49,8 @@ impl Label {
     pub const KEYRING: Self = Self::new("phi/v1/keyring");
     /// The message key of a sealed field (format F1), out of a data key.
     pub const FIELD: Self = Self::new("phi/v1/field");
+    /// The input key of a sealed file (format F2), out of a data key.
+    pub const FILE: Self = Self::new("phi/v1/file");
     /// The key of a blind index, out of the index domain key.
     pub const BLIND_INDEX: Self = Self::new("phi/v1/bidx");
     /// The seed of an Ed25519 signing key, out of the audit domain key.

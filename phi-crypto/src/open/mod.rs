@@ -15,6 +15,7 @@ use self::salts::Salts;
 use crate::handles::Handles;
 
 pub use error::OpenError;
+pub(crate) use observer::Witness;
 pub use observer::{OpenObserver, Opened};
 pub use scoped::ScopedOpener;
 

@@ -1,6 +1,7 @@
 //! Who is told that something was opened.
 
 use core::fmt;
+use std::sync::Arc;
 
 use phi_types::SubjectId;
 
@@ -69,5 +70,31 @@ impl<'a> Opened<'a> {
 impl fmt::Debug for Opened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Opened({}.{})", self.record_type, self.field)
+    }
+}
+
+/// An observer with what it is told of one file, which outlives the opener's borrow of the context.
+pub(crate) struct Witness {
+    pub(super) observer: Option<Arc<dyn OpenObserver>>,
+    pub(super) record_type: &'static str,
+    pub(super) field: &'static str,
+    pub(super) subject: Option<SubjectId>,
+}
+
+impl Witness {
+    pub(crate) fn opened(&self) {
+        if let Some(observer) = &self.observer {
+            observer.opened(&self.what());
+        }
+    }
+
+    pub(crate) fn refused(&self) {
+        if let Some(observer) = &self.observer {
+            observer.refused(&self.what());
+        }
+    }
+
+    const fn what(&self) -> Opened<'_> {
+        Opened { record_type: self.record_type, field: self.field, subject: self.subject.as_ref() }
     }
 }

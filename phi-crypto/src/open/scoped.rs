@@ -4,14 +4,15 @@ use core::fmt;
 use std::sync::Arc;
 
 use phi_keys::f1::{self, Parts};
-use phi_keys::{DataKey, KeyId, Scope};
+use phi_keys::{DataKey, KeyId, Keys, Scope};
 use phi_types::{Phi, SubjectId};
 use zeroize::Zeroizing;
 
+use super::observer::Witness;
 use super::salts::Salts;
 use super::{OpenError, Opened, Shared};
 use crate::aad::AadBuf;
-use crate::{Context, Openable, Sealed};
+use crate::{Context, ContextError, Openable, Sealed};
 
 /// Opens values of one patient or group. Cheap to clone, and usable from any number of threads at once.
 ///
@@ -86,6 +87,28 @@ impl ScopedOpener {
         let keys = super::load(&self.shared.keys, &self.scope, kids.into_iter().collect()).await?;
         self.hold(keys);
         Ok(())
+    }
+
+    /// What a file is opened with: key, keys and scope for its lease, and the context as the scope completes it.
+    pub(crate) fn for_file(
+        &self,
+        kid: KeyId,
+        context: &Context<'_>,
+    ) -> Result<Option<(DataKey, Keys, Scope, Vec<u8>)>, ContextError> {
+        let mut aad = Vec::with_capacity(192);
+        context.write_in(self.shared.keys.tenant(), self.subject(), &mut aad)?;
+        let held = self.held.iter().find(|held| held.data.kid() == kid);
+        Ok(held.map(|held| (held.data.clone(), self.shared.keys.clone(), Scope::clone(&self.scope), aad)))
+    }
+
+    /// Who is told of a file.
+    pub(crate) fn witness(&self, context: &Context<'_>) -> Witness {
+        Witness {
+            observer: self.shared.observer.clone(),
+            record_type: context.record_type(),
+            field: context.field(),
+            subject: self.subject().or(context.named_subject()).cloned(),
+        }
     }
 
     fn hold(&mut self, keys: Vec<DataKey>) {

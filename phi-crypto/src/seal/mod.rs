@@ -63,7 +63,7 @@ impl Sealer {
             Scope::Subject(subject) => Some(subject.clone()),
             _ => None,
         };
-        Ok(ScopedSealer(Arc::new(Inner { shared: Arc::clone(&self.0), data, subject, epochs })))
+        Ok(ScopedSealer(Arc::new(Inner { shared: Arc::clone(&self.0), data, scope: scope.clone(), subject, epochs })))
     }
 }
 

@@ -5,6 +5,7 @@ mod allocation;
 mod context;
 mod epochs;
 mod fields;
+mod files;
 #[cfg(all(unix, feature = "serde", feature = "sqlite"))]
 mod golden;
 mod index;
