@@ -14,6 +14,15 @@ pub type Renewal = Pin<Box<dyn Future<Output = Result<DataKey, phi_keys::Error>>
 /// Drives a [`Renewal`] to its end.
 type Renew = Box<dyn FnMut(Renewal) -> Result<DataKey, phi_keys::Error> + Send>;
 
+/// What a file is sealed or opened with.
+pub(crate) struct Grant {
+    pub(crate) data: DataKey,
+    pub(crate) keys: Keys,
+    pub(crate) scope: Scope,
+    /// The context as the scope completes it.
+    pub(crate) aad: Vec<u8>,
+}
+
 /// The lease of one stream.
 pub(super) struct Lease {
     data: DataKey,
@@ -33,7 +42,8 @@ pub(super) enum Way {
 }
 
 impl Lease {
-    pub(super) const fn new(data: DataKey, keys: Keys, scope: Scope, way: Way) -> Self {
+    pub(super) fn new(grant: Grant, way: Way) -> Self {
+        let Grant { data, keys, scope, .. } = grant;
         Self { data, keys, scope, way, renew: None }
     }
 

@@ -43,6 +43,12 @@ pub(super) fn end(sealed: u64) -> Option<(u64, u64)> {
     (number < MAX_CHUNKS).then_some((number, number * CHUNK as u64 + last))
 }
 
+/// Whether a place of the plaintext can be read, of so many sealed bytes behind the head: full chunks can, whatever
+/// follows them.
+pub(super) fn is_within(position: u64, sealed: u64) -> bool {
+    position < sealed / SEALED_CHUNK as u64 * CHUNK as u64 || end(sealed).is_some_and(|(_, end)| position < end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +76,7 @@ mod tests {
         assert_eq!(ciphertext_range(0..1), 80..16_480);
         assert_eq!(ciphertext_range(0..16_384), 80..16_480);
         assert_eq!(ciphertext_range(16_383..16_385), 80..32_880);
-        assert_eq!(ciphertext_range(5..3), 80..80);
+        assert_eq!(ciphertext_range(Range { start: 5, end: 3 }), 80..80);
         assert_eq!(ciphertext_range(0..u64::MAX).end, u64::MAX);
     }
 }

@@ -29,6 +29,7 @@
 //! | seal a whole source, on one thread or several | [`FileSealer::seal_from`], [`FileSealer::seal_from_parallel`] |
 //! | read and seek | [`FileOpener`], from [`ScopedOpener::file`](crate::ScopedOpener::file) |
 //! | open a range of a local file | [`FileOpener::open_range`] |
+//! | do the same in asynchronous code | `AsyncFileSealer`, `AsyncFileOpener` (feature `tokio`) |
 //! | open a range out of an object store | [`ciphertext_range`] and [`RangeOpener`] |
 //!
 //! A file is a 24-byte header that names its key, and a stream of C2SP chunked-encryption (Cobblestone-256): chunks of
@@ -53,11 +54,16 @@ mod parallel;
 mod range;
 mod seal;
 mod sealing;
+#[cfg(feature = "tokio")]
+mod tokio;
 #[cfg(test)]
 mod vectors;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::{AsyncFileOpener, AsyncFileSealer};
 pub use error::FileError;
 pub use head::FileHead;
+pub(crate) use lease::Grant;
 pub use lease::Renewal;
 pub use length::{ciphertext_range, sealed_len};
 pub use open::FileOpener;

@@ -7,7 +7,7 @@ use phi_keys::{DataKey, KeyId};
 use phi_types::Phi;
 use zeroize::Zeroizing;
 
-use super::cobblestone::{CHUNK, SEALED_CHUNK};
+use super::cobblestone::SEALED_CHUNK;
 use super::length::{self, HEAD};
 use super::opening::{FileKey, Opening};
 use super::{FileError, FileHead, Renewal, ciphertext_range, range};
@@ -82,10 +82,7 @@ impl<R> FileOpener<R> {
     }
 
     /// Renews the lease by itself from now on: `renew` drives the given future to its end, on the thread that reads.
-    pub fn renew_with(
-        &mut self,
-        renew: impl FnMut(Renewal) -> Result<DataKey, phi_keys::Error> + Send + 'static,
-    ) {
+    pub fn renew_with(&mut self, renew: impl FnMut(Renewal) -> Result<DataKey, phi_keys::Error> + Send + 'static) {
         self.opening.key.lease.renew_with(Box::new(renew));
     }
 
@@ -160,9 +157,10 @@ impl<R: Read + Seek> FileOpener<R> {
     /// # Errors
     /// [`FileError::Truncated`] or [`FileError::Refused`] when the file has no authentic end, and [`FileError::Io`].
     pub fn authentic_len(&mut self) -> Result<u64, FileError> {
-        let length = self.find_end()?;
-        self.stand_at(self.opening.position())?;
-        Ok(length)
+        let begin = self.begin()?;
+        let length = self.find_end();
+        self.source.seek(SeekFrom::Start(begin + self.consumed))?;
+        length
     }
 
     /// Opens a range of the plaintext, without moving. The answer is shorter when the file ends before the range does, and
@@ -214,6 +212,21 @@ impl<R: Read + Seek> FileOpener<R> {
         self.opening.open_end(sealed, &mut last)
     }
 
+    /// The place that is meant. Where it is counted from the end, or not within the file, the last chunk is opened.
+    fn find(&mut self, begin: u64, to: SeekFrom) -> Result<u64, FileError> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(by) => self.opening.position().checked_add_signed(by),
+            SeekFrom::End(by) => self.find_end()?.checked_add_signed(by),
+        };
+        let position = position.ok_or_else(|| FileError::Io(io::ErrorKind::InvalidInput.into()))?;
+        let sealed = self.source.seek(SeekFrom::End(0))?.saturating_sub(begin + HEAD);
+        if !length::is_within(position, sealed) {
+            self.find_end()?;
+        }
+        Ok(position)
+    }
+
     /// Moves to a place within the file, or behind its known end.
     fn stand_at(&mut self, position: u64) -> Result<(), FileError> {
         let begin = self.begin()?;
@@ -240,20 +253,12 @@ impl<R: Read + Seek> Seek for FileOpener<R> {
     /// the last chunk.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let begin = self.begin()?;
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::Current(by) => self.opening.position().checked_add_signed(by),
-            SeekFrom::End(by) => self.find_end()?.checked_add_signed(by),
-        };
-        let position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        let sealed = self.source.seek(SeekFrom::End(0))?.saturating_sub(begin + HEAD);
-        // Full chunks are there to be read whatever follows them.
-        let full = sealed / SEALED_CHUNK as u64 * CHUNK as u64;
-        if position >= full && length::end(sealed).is_none_or(|(_, end)| position >= end) {
-            self.find_end()?;
+        let position = self.find(begin, to).and_then(|position| self.stand_at(position).map(|()| position));
+        if position.is_err() {
+            // Reading goes on where it was.
+            self.source.seek(SeekFrom::Start(begin + self.consumed))?;
         }
-        self.stand_at(position)?;
-        Ok(position)
+        Ok(position?)
     }
 
     fn stream_position(&mut self) -> io::Result<u64> {

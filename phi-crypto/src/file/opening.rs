@@ -24,16 +24,16 @@ pub(super) struct FileKey {
 impl FileKey {
     pub(super) fn new(opener: &ScopedOpener, head: &FileHead, context: &Context<'_>) -> Result<Self, FileError> {
         let kid = head.kid();
-        let (data, keys, scope, aad) = opener.for_file(kid, context)?.ok_or(FileError::UnknownKey { kid })?;
-        let input_key = data.derive(Label::FILE, &[SUITE]).map_err(|_| FileError::LeaseEnded)?;
+        let grant = opener.for_file(kid, context)?.ok_or(FileError::UnknownKey { kid })?;
+        let input_key = grant.data.derive(Label::FILE, &[SUITE]).map_err(|_| FileError::LeaseEnded)?;
         let witness = opener.witness(context);
-        let derived = Cipher::matching(&input_key, &head.salt, [&head.header, &aad], &head.commitment);
+        let derived = Cipher::matching(&input_key, &head.salt, [&head.header, &grant.aad], &head.commitment);
         let Ok(cipher) = derived else {
             witness.refused();
             return Err(FileError::Refused);
         };
         witness.opened();
-        Ok(Self::with_cipher(cipher, Lease::new(data, keys, scope, Way::Opening), witness))
+        Ok(Self::with_cipher(cipher, Lease::new(grant, Way::Opening), witness))
     }
 
     pub(super) const fn with_cipher(cipher: Cipher, lease: Lease, witness: Witness) -> Self {

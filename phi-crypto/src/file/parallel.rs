@@ -20,11 +20,7 @@ impl<W: Write + Send> FileSealer<W> {
     ///
     /// # Errors
     /// [`FileError`]; the file cannot be finished then.
-    pub fn seal_from_parallel(
-        &mut self,
-        source: impl Read + Send,
-        threads: NonZeroUsize,
-    ) -> Result<u64, FileError> {
+    pub fn seal_from_parallel(&mut self, source: impl Read + Send, threads: NonZeroUsize) -> Result<u64, FileError> {
         let before = self.position();
         self.drain()?;
         self.sealing.seal_full()?;

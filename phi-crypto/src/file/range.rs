@@ -66,6 +66,7 @@ impl RangeOpener {
     }
 
     /// Asks for a new lease on the key of the file, for [`renew`](Self::renew).
+    #[must_use]
     pub fn renewal(&self) -> Renewal {
         self.0.lease.renewal()
     }

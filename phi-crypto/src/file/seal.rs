@@ -51,8 +51,7 @@ impl ScopedSealer {
     /// [`FileError`] when the context cannot be bound, the lease has ended, or the operating system gives no random bytes.
     /// Nothing was written then.
     pub fn file<W: Write>(&self, sink: W, context: &Context<'_>) -> Result<FileSealer<W>, FileError> {
-        let (data, keys, scope, aad) = self.for_file(context)?;
-        Ok(FileSealer { sealing: Sealing::begin(data, keys, scope, &aad)?, sink, progress: None })
+        Ok(FileSealer { sealing: Sealing::begin(self.for_file(context)?)?, sink, progress: None })
     }
 }
 
@@ -63,10 +62,7 @@ impl<W> FileSealer<W> {
     }
 
     /// Renews the lease by itself from now on: `renew` drives the given future to its end, on the thread that writes.
-    pub fn renew_with(
-        &mut self,
-        renew: impl FnMut(Renewal) -> Result<DataKey, phi_keys::Error> + Send + 'static,
-    ) {
+    pub fn renew_with(&mut self, renew: impl FnMut(Renewal) -> Result<DataKey, phi_keys::Error> + Send + 'static) {
         self.sealing.lease.renew_with(Box::new(renew));
     }
 

@@ -5,14 +5,13 @@ use std::io::IoSliceMut;
 use std::process;
 
 use phi_keys::derive::Label;
-use phi_keys::{DataKey, Keys, Scope};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroize as _;
 
 use super::FileError;
 use super::cobblestone::{CHUNK, Cipher, MAX_CHUNKS, SEALED_CHUNK, TAG};
 use super::head::{FileHead, SUITE};
-use super::lease::{Lease, Way};
+use super::lease::{Grant, Lease, Way};
 
 /// Chunks that are sealed between two questions to lease and process id. More would leave the processor's second cache.
 pub(super) const BATCH: usize = 8;
@@ -74,7 +73,8 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    pub(super) fn begin(data: DataKey, keys: Keys, scope: Scope, aad: &[u8]) -> Result<Self, FileError> {
+    pub(super) fn begin(grant: Grant) -> Result<Self, FileError> {
+        let Grant { data, aad, .. } = &grant;
         let mut salt = [0; 24];
         SystemRandom::new().fill(&mut salt).map_err(|_| FileError::NoRandomness)?;
         let input_key = data.derive(Label::FILE, &[SUITE]).map_err(|_| FileError::LeaseEnded)?;
@@ -86,7 +86,7 @@ impl Sealing {
         for (to, from) in slots.iter_mut().zip(head.to_bytes()) {
             *to = from;
         }
-        let lease = Lease::new(data, keys, scope, Way::Sealing);
+        let lease = Lease::new(grant, Way::Sealing);
         Ok(Self {
             cipher,
             lease,
@@ -174,6 +174,11 @@ impl Sealing {
         Ok(())
     }
 
+    #[cfg(feature = "tokio")]
+    pub(super) const fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
     /// Plaintext bytes that were taken.
     pub(super) const fn position(&self) -> u64 {
         let last = match self.finished {
@@ -198,8 +203,7 @@ impl Sealing {
     pub(super) fn shared(&mut self) -> (&Cipher, Admission<'_>) {
         self.abandoned = true;
         let carried = self.slots.get(..self.filled).unwrap_or_default();
-        let admission =
-            Admission { lease: &mut self.lease, process: self.process, next: &mut self.next, carried };
+        let admission = Admission { lease: &mut self.lease, process: self.process, next: &mut self.next, carried };
         (&self.cipher, admission)
     }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use phi_keys::f1::{self, Parts};
-use phi_keys::{DataKey, KeyId, Keys, Scope};
+use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
 use zeroize::Zeroizing;
 
@@ -12,6 +12,7 @@ use super::observer::Witness;
 use super::salts::Salts;
 use super::{OpenError, Opened, Shared};
 use crate::aad::AadBuf;
+use crate::file::Grant;
 use crate::{Context, ContextError, Openable, Sealed};
 
 /// Opens values of one patient or group. Cheap to clone, and usable from any number of threads at once.
@@ -89,16 +90,13 @@ impl ScopedOpener {
         Ok(())
     }
 
-    /// What a file is opened with: key, keys and scope for its lease, and the context as the scope completes it.
-    pub(crate) fn for_file(
-        &self,
-        kid: KeyId,
-        context: &Context<'_>,
-    ) -> Result<Option<(DataKey, Keys, Scope, Vec<u8>)>, ContextError> {
+    /// What a file is opened with, when its key is held.
+    pub(crate) fn for_file(&self, kid: KeyId, context: &Context<'_>) -> Result<Option<Grant>, ContextError> {
         let mut aad = Vec::with_capacity(192);
         context.write_in(self.shared.keys.tenant(), self.subject(), &mut aad)?;
         let held = self.held.iter().find(|held| held.data.kid() == kid);
-        Ok(held.map(|held| (held.data.clone(), self.shared.keys.clone(), Scope::clone(&self.scope), aad)))
+        let (keys, scope) = (self.shared.keys.clone(), Scope::clone(&self.scope));
+        Ok(held.map(|held| Grant { data: held.data.clone(), keys, scope, aad }))
     }
 
     /// Who is told of a file.

@@ -4,12 +4,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use phi_keys::f1::{self, Nonce, NonceRun};
-use phi_keys::{DataKey, KeyId, Keys, Scope};
+use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::SubjectId;
 
 use super::epoch::{Epoch, EpochCell};
 use super::{SealError, Shared};
 use crate::aad::AadBuf;
+use crate::file::Grant;
 use crate::{Context, ContextError, Plaintext, Sealable, Sealed};
 
 /// Seals values of one patient or group. Cheap to clone, and usable from any number of threads at once.
@@ -129,12 +130,12 @@ impl ScopedSealer {
         self.0.data.is_live()
     }
 
-    /// What a file is sealed with: key, keys and scope for its lease, and the context as the scope completes it.
-    pub(crate) fn for_file(&self, context: &Context<'_>) -> Result<(DataKey, Keys, Scope, Vec<u8>), ContextError> {
+    /// What a file is sealed with.
+    pub(crate) fn for_file(&self, context: &Context<'_>) -> Result<Grant, ContextError> {
         let Inner { shared, data, scope, subject, .. } = &*self.0;
         let mut aad = Vec::with_capacity(192);
         context.write_in(shared.keys.tenant(), subject.as_ref(), &mut aad)?;
-        Ok((data.clone(), shared.keys.clone(), scope.clone(), aad))
+        Ok(Grant { data: data.clone(), keys: shared.keys.clone(), scope: scope.clone(), aad })
     }
 
     /// Checks the lease and takes room in the current epoch.

@@ -29,7 +29,7 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
 }
 
-async fn open(folder: &Path) -> (SqlitePool, Keys) {
+pub(crate) async fn open(folder: &Path) -> (SqlitePool, Keys) {
     let options = SqliteConnectOptions::new()
         .filename(folder.join("clinic.db"))
         .create_if_missing(true)
@@ -105,8 +105,7 @@ async fn check(folder: &Path) {
     }
 }
 
-#[tokio::test]
-async fn what_was_sealed_by_an_earlier_version_opens() {
+pub(crate) fn copy_of_golden() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in FILES {
         let copy = copy.path().join(file);
@@ -114,7 +113,12 @@ async fn what_was_sealed_by_an_earlier_version_opens() {
         // Version control does not keep the mode that the keyring insists on.
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    check(copy.path()).await;
+    copy
+}
+
+#[tokio::test]
+async fn what_was_sealed_by_an_earlier_version_opens() {
+    check(copy_of_golden().path()).await;
 }
 
 #[tokio::test]

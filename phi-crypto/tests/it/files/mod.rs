@@ -1,7 +1,11 @@
 //! Sealed files (format F2).
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 #[cfg(unix)]
 mod forks;
+#[cfg(all(unix, feature = "serde", feature = "sqlite"))]
+mod golden;
 mod leases;
 mod parallel;
 mod random_access;
@@ -55,6 +59,7 @@ pub(super) fn seekable<'a>(opener: &ScopedOpener, sealed: &'a [u8]) -> Result<Fi
 pub(super) async fn patient() -> (Clinic, ScopedSealer, ScopedOpener) {
     let clinic = Clinic::new().await;
     let (sealer, opener) = (clinic.sealer("ada").await, clinic.opener("ada").await);
-    let opener = if opener.file(&seal(&sealer, b"")[..], &place()).is_ok() { opener } else { clinic.opener("ada").await };
+    let opener =
+        if opener.file(&seal(&sealer, b"")[..], &place()).is_ok() { opener } else { clinic.opener("ada").await };
     (clinic, sealer, opener)
 }

@@ -24,7 +24,7 @@ async fn any_number_of_threads_seals_any_length() {
                 let mut file = sealer.file(Vec::new(), &place()).unwrap();
                 file.write_all(&whole[..before]).unwrap();
                 let taken = file.seal_from_parallel(&whole[before..length], threads(count)).unwrap();
-                assert_eq!(taken as usize, length - before);
+                assert_eq!(taken, (length - before) as u64);
                 let sealed = file.finish().unwrap();
                 assert!(open(&opener, &sealed).unwrap() == whole[..length], "{count} {length} {before}");
             }
@@ -115,7 +115,7 @@ async fn a_panic_of_source_or_sink_comes_out_and_hangs_nobody() {
 #[tokio::test]
 async fn the_lease_is_asked_by_threads_too() {
     let (clinic, sealer, _opener) = patient().await;
-    let clock = clinic.clock.clone();
+    let clock = clinic.clock;
     let mut file = sealer.file(Vec::new(), &place()).unwrap();
     file.on_progress(move |_| clock.advance(LEASE));
     let failed = file.seal_from_parallel(io::repeat(7), threads(2)).unwrap_err();

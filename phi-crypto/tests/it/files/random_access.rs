@@ -33,15 +33,9 @@ fn step(length: usize) -> impl Strategy<Value = Step> {
 }
 
 fn run() -> impl Strategy<Value = (usize, usize, Vec<Step>)> {
-    let lengths = prop_oneof![
-        Just(0),
-        Just(CHUNK),
-        Just(8 * CHUNK),
-        0..12 * CHUNK,
-    ];
-    (lengths, 0..100_usize).prop_flat_map(|(length, before)| {
-        (Just(length), Just(before), prop::collection::vec(step(length), 1..25))
-    })
+    let lengths = prop_oneof![Just(0), Just(CHUNK), Just(8 * CHUNK), 0..12 * CHUNK,];
+    (lengths, 0..100_usize)
+        .prop_flat_map(|(length, before)| (Just(length), Just(before), prop::collection::vec(step(length), 1..25)))
 }
 
 #[test]
@@ -99,7 +93,10 @@ async fn the_end_is_never_believed() {
         let cut = &sealed[..cut];
         let fails = |what: &str, result: std::io::Result<u64>| {
             let error = result.expect_err(what);
-            assert!(matches!(FileError::of(&error), Some(FileError::Truncated | FileError::Refused)), "{what}: {error}");
+            assert!(
+                matches!(FileError::of(&error), Some(FileError::Truncated | FileError::Refused)),
+                "{what}: {error}"
+            );
         };
         fails("from the end", seekable(&opener, cut).unwrap().seek(SeekFrom::End(-5)));
         fails("behind the end", seekable(&opener, cut).unwrap().seek(SeekFrom::Start(u64::MAX / 2)));
@@ -138,7 +135,8 @@ async fn ranges_open_out_of_fetched_bytes() {
     };
     let head = FileHead::parse(&sealed).unwrap();
     let mut ranges = opener.file_ranges(&head, &place()).unwrap();
-    for range in [0..0, 0..1, 0..40_000, 16_383..16_385, 16_384..32_768, 32_767..32_769, 32_000..32_808, 32_808..32_809] {
+    for range in [0..0, 0..1, 0..40_000, 16_383..16_385, 16_384..32_768, 32_767..32_769, 32_000..32_808, 32_808..32_809]
+    {
         let end = whole.len().min(usize::try_from(range.end).unwrap());
         let expected = &whole[usize::try_from(range.start).unwrap()..end];
         let opened = ranges.open(range.clone(), fetch(ciphertext_range(range.clone()))).unwrap();

@@ -1,6 +1,8 @@
 //! What is sealed comes out, whatever the lengths and the pieces.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
 
 use phi_crypto::file::{FileError, sealed_len};
 
@@ -90,11 +92,11 @@ async fn a_source_that_trickles_is_opened() {
     }
 }
 
-/// A sink that takes little at a time, and fails now and then.
-#[derive(Default)]
+/// A sink that takes little at a time, and fails now and then until it is told to be steady.
 struct Fragile {
     taken: Vec<u8>,
     calls: usize,
+    steady: Arc<AtomicBool>,
 }
 
 impl Write for Fragile {
@@ -102,7 +104,7 @@ impl Write for Fragile {
         self.calls += 1;
         match self.calls % 4 {
             1 => Err(io::ErrorKind::Interrupted.into()),
-            2 => Err(io::ErrorKind::WouldBlock.into()),
+            2 if !self.steady.load(Ordering::Relaxed) => Err(io::ErrorKind::WouldBlock.into()),
             _ => {
                 let size = bytes.len().min(9000);
                 self.taken.extend_from_slice(&bytes[..size]);
@@ -120,7 +122,9 @@ impl Write for Fragile {
 async fn a_write_that_failed_can_be_repeated() {
     let (_clinic, sealer, opener) = patient().await;
     let whole = plaintext(20 * CHUNK + 5);
-    let mut file = sealer.file(Fragile::default(), &place()).unwrap();
+    let steady = Arc::new(AtomicBool::new(false));
+    let sink = Fragile { taken: Vec::new(), calls: 0, steady: Arc::clone(&steady) };
+    let mut file = sealer.file(sink, &place()).unwrap();
     let mut rest = &whole[..];
     while !rest.is_empty() {
         match file.write(rest) {
@@ -131,13 +135,8 @@ async fn a_write_that_failed_can_be_repeated() {
     while let Err(error) = file.flush() {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
-    // Behind the full chunks only the last one is left, which this sink takes after an interruption or refuses at once.
-    let sealed = loop {
-        match file.finish() {
-            Ok(sink) => break sink.taken,
-            Err(error) => panic!("{error}"),
-        }
-    };
+    steady.store(true, Ordering::Relaxed);
+    let sealed = file.finish().unwrap().taken;
     assert!(open(&opener, &sealed).unwrap() == whole);
 }
 
@@ -163,7 +162,6 @@ async fn a_full_disk_is_said() {
 
 #[tokio::test]
 async fn progress_is_told_on_both_sides() {
-    use std::sync::{Arc, Mutex};
     let (_clinic, sealer, opener) = patient().await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let log = |told: &Arc<Mutex<Vec<u64>>>| {
@@ -192,6 +190,7 @@ async fn two_files_of_one_plaintext_share_no_chunk() {
     let (one, other) = (seal(&sealer, &[0; 2 * CHUNK]), seal(&sealer, &[0; 2 * CHUNK]));
     assert_eq!(one[..24], other[..24]);
     assert_ne!(one[24..48], other[24..48], "the salt repeats");
-    let chunks: std::collections::BTreeSet<&[u8]> = [&one, &other].iter().flat_map(|file| file[80..].chunks(16)).collect();
+    let chunks: std::collections::BTreeSet<&[u8]> =
+        [&one, &other].iter().flat_map(|file| file[80..].chunks(16)).collect();
     assert_eq!(chunks.len(), 2 * one[80..].len().div_ceil(16), "blocks repeat");
 }
