@@ -23,11 +23,8 @@
 //! - [`Context`]: where a value belongs. It opens nowhere else.
 //! - [`Sealer`] and [`Opener`]: asynchronous until the keys of a scope are there, synchronous from then on.
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
-<<<<<<< HEAD
 //! - [`Record`]: a struct of sealed fields, with its names and indexes as constants.
-=======
 //! - [`file`]: files of any length, sealed and opened in constant memory, readable from any offset.
->>>>>>> 21a5384 (phi-crypto: seal and open files of any length, in constant memory and from any offset)
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
 //!   that are replaced while connections are open.
@@ -42,12 +39,9 @@
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
 //! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
-<<<<<<< HEAD
 //! - `tls`: the module `tls`, on rustls and ring.
 //! - `tower`: `tls::Hsts`, a layer for HTTP servers.
-=======
 //! - `tokio`: [files](file) through `AsyncRead`, `AsyncWrite` and `AsyncSeek`.
->>>>>>> 21a5384 (phi-crypto: seal and open files of any length, in constant memory and from any offset)
 //!
 //! # How it fails
 //! Closed. When a key cannot be had, nothing is sealed or opened. What the cipher refuses is [`OpenError::Refused`], which
