@@ -49,6 +49,15 @@ pub enum KmsEvent<'a> {
         /// Why it failed, if it did.
         error: Option<&'a KmsError>,
     },
+    /// A call was given up before the KMS answered: it took too long, another KEK was faster, or the caller went away.
+    GivenUp {
+        /// The KEK.
+        kek_id: &'a str,
+        /// What was asked.
+        call: KmsCall,
+        /// How long it was waited for.
+        elapsed: Duration,
+    },
     /// A call is made once more after a wait.
     Retried {
         /// The KEK.

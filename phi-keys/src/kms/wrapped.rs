@@ -160,7 +160,7 @@ fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), WrappedError> {
 
 impl fmt::Debug for Wrapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wrapped({} version {:?}, {} bytes)", self.kek_id, self.kek_version, self.blob.len())
+        write!(f, "Wrapped({:?} version {:?}, {} bytes)", self.kek_id, self.kek_version, self.blob.len())
     }
 }
 

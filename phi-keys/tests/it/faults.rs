@@ -243,6 +243,9 @@ impl KmsObserver for Log {
             KmsEvent::Called { kek_id, call, error, .. } => {
                 format!("{kek_id} {} {}", call.as_str(), error.map_or("done", |error| error.kind()))
             }
+            KmsEvent::GivenUp { kek_id, call, elapsed } => {
+                format!("{kek_id} {} given up after {elapsed:?}", call.as_str())
+            }
             KmsEvent::Retried { kek_id, wait, error, .. } => format!("{kek_id} again after {wait:?}: {}", error.kind()),
             KmsEvent::CircuitOpened { kek_id, rest } => format!("{kek_id} rests {rest:?}"),
             KmsEvent::PassedOver { kek_id, error } => format!("{kek_id} passed over: {}", error.kind()),

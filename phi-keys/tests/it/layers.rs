@@ -224,3 +224,77 @@ async fn a_kms_within_all_layers_conforms() {
     let rules = violations.iter().map(phi_keys::conformance::Violation::rule).collect::<Vec<_>>();
     assert_eq!(rules, ["a rewrap says truly where it happened"]);
 }
+
+/// Never wakes.
+#[derive(Debug)]
+struct Asleep;
+
+impl phi_keys::Sleeper for Asleep {
+    fn sleep(&self, _: Duration) -> core::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(core::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn callers_that_give_up_do_not_use_up_the_rate() {
+    let (kms, hours) = (Faulty::named("kek"), Hours::new());
+    let (rate, burst) = (NonZeroU32::new(10).unwrap(), NonZeroU32::new(1).unwrap());
+    let limited = RateLimit::new(Arc::clone(&kms), rate, burst, hours.clock.clone(), Asleep).with_patience(ms(500));
+    limited.status().await.unwrap();
+    for _ in 0..100 {
+        let _ = limited.status().poll_once();
+    }
+    hours.clock.advance(ms(100));
+    limited.status().await.unwrap();
+    assert_eq!(kms.calls(), 2);
+
+    // Turns that were given back are taken once each, the first one first.
+    let mut waiting = (0..5).map(|_| limited.status()).collect::<Vec<_>>();
+    let mut task = core::task::Context::from_waker(core::task::Waker::noop());
+    assert!(waiting.iter_mut().all(|call| call.as_mut().poll(&mut task).is_pending()), "turns at 100 to 500 ms");
+    assert_eq!(limited.status().await.unwrap_err().retry_after(), Some(ms(600)));
+    drop(waiting.remove(2));
+    drop(waiting.remove(0));
+    assert!(limited.status().poll_once().is_pending(), "it takes and gives back the turn at 100 ms");
+    let mut again = (0..2).map(|_| limited.status()).collect::<Vec<_>>();
+    assert!(again.iter_mut().all(|call| call.as_mut().poll(&mut task).is_pending()), "the turns at 100 and 300 ms");
+    assert_eq!(limited.status().await.unwrap_err().retry_after(), Some(ms(600)), "and no further one");
+    drop((waiting, again));
+    hours.clock.advance(ms(10_000));
+    limited.status().await.unwrap();
+    assert!(limited.status().poll_once().is_pending(), "turns that passed unused are no burst");
+}
+
+trait PollOnce: Future + Sized {
+    fn poll_once(self) -> core::task::Poll<Self::Output> {
+        core::pin::pin!(self).poll(&mut core::task::Context::from_waker(core::task::Waker::noop()))
+    }
+}
+
+impl<F: Future> PollOnce for F {}
+
+#[tokio::test]
+async fn a_kms_that_asks_to_be_left_alone_for_ever_is_not() {
+    let (kms, hours) = (Faulty::named("kek"), Hours::new());
+    let breaker = CircuitBreaker::new(Arc::clone(&kms), 1, ms(1_000), hours.clock.clone());
+    for (asked, rest) in [(Duration::MAX, 10_000), (ms(3_000), 3_000), (ms(1), 1_000)] {
+        kms.script([Some(Fault::Throttled(Some(asked)))]);
+        assert!(breaker.status().await.is_err());
+        hours.clock.advance(ms(rest - 1));
+        assert!(breaker.status().await.is_err(), "{asked:?}");
+        hours.clock.advance(ms(1));
+        assert!(breaker.status().await.is_ok(), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_hears_of_calls_that_are_given_up() {
+    let (kms, hours) = (Faulty::named("kek"), Hours::new());
+    let log = Arc::new(Log::default());
+    let observer = Arc::clone(&log);
+    let watched = Observed::new(Arc::clone(&kms), observer, hours.clock.clone());
+    let timed = Timeout::new(watched, ms(2_000), hours.clone());
+    kms.script([Some(Fault::Hang)]);
+    assert!(timed.status().await.is_err());
+    assert_eq!(log.take(), ["kek status given up after 2s"]);
+}

@@ -12,7 +12,8 @@ use crate::kms::{Kms, KmsCall, KmsError, KmsEvent, KmsFuture, KmsObserver};
 /// Leaves a KMS alone after it failed so many times in a row: for a while every call fails at once with
 /// [`KmsError::Unavailable`] and [`CircuitOpen`] as its source. Then one call is let through; when it succeeds all are.
 ///
-/// Only [transient](KmsError::is_transient) errors count. A refusal is an answer.
+/// Only [transient](KmsError::is_transient) errors count. A refusal is an answer. A KMS that asks to be left alone for longer
+/// is, up to ten times as long; and put a [`Timeout`](super::Timeout) beneath, because a call that is given up has not failed.
 ///
 /// ```
 /// use core::time::Duration;
@@ -102,7 +103,7 @@ impl CircuitBreaker {
             *state = State::Closed(count);
             return;
         }
-        let rest = self.rest.max(asked.unwrap_or_default());
+        let rest = asked.map_or(self.rest, |asked| asked.clamp(self.rest, self.rest.saturating_mul(LONGEST)));
         *state = State::Open(self.clock.monotonic().saturating_add(rest));
         drop(state);
         self.watch.tell(&KmsEvent::CircuitOpened { kek_id: self.inner.kek_id(), rest });
@@ -125,6 +126,10 @@ impl CircuitBreaker {
 }
 
 layer!(CircuitBreaker);
+
+/// How many times as long as usual a KMS is left alone if it asks for that: what it asks is a header that anything between may
+/// have written.
+const LONGEST: u32 = 10;
 
 /// The call that decides. When it is given up, the next one decides.
 struct Trial<'a> {

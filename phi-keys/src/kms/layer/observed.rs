@@ -1,3 +1,4 @@
+use core::time::Duration;
 use std::sync::Arc;
 
 use phi_types::Clock;
@@ -6,7 +7,8 @@ use super::layer;
 use crate::kms::observer::Watch;
 use crate::kms::{Kms, KmsCall, KmsError, KmsEvent, KmsFuture, KmsObserver};
 
-/// Tells an observer of every call to a KMS, with its duration and its error.
+/// Tells an observer of every call to a KMS, with its duration and its error, also of those that are given up before there is
+/// an answer.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -46,12 +48,41 @@ impl Observed {
         call: KmsCall,
         run: impl Fn() -> KmsFuture<'a, T> + Send + Sync,
     ) -> Result<T, KmsError> {
-        let before = self.clock.monotonic();
+        let under_way = UnderWay { observed: self, call, began: self.clock.monotonic(), ended: false };
         let result = run().await;
-        let elapsed = self.clock.monotonic().saturating_sub(before);
-        let error = result.as_ref().err();
-        self.watch.tell(&KmsEvent::Called { kek_id: self.inner.kek_id(), call, elapsed, error });
+        under_way.end(result.as_ref().err());
         result
+    }
+}
+
+/// A call that the observer has not been told of yet.
+struct UnderWay<'a> {
+    observed: &'a Observed,
+    call: KmsCall,
+    began: Duration,
+    ended: bool,
+}
+
+impl UnderWay<'_> {
+    fn elapsed(&self) -> Duration {
+        self.observed.clock.monotonic().saturating_sub(self.began)
+    }
+
+    fn end(mut self, error: Option<&KmsError>) {
+        // Before the observer is told, which may panic: it is told of each call once.
+        self.ended = true;
+        let (kek_id, elapsed) = (self.observed.inner.kek_id(), self.elapsed());
+        self.observed.watch.tell(&KmsEvent::Called { kek_id, call: self.call, elapsed, error });
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // While a panic unwinds, a second one in the observer would end the process.
+        if !self.ended && !std::thread::panicking() {
+            let (kek_id, elapsed) = (self.observed.inner.kek_id(), self.elapsed());
+            self.observed.watch.tell(&KmsEvent::GivenUp { kek_id, call: self.call, elapsed });
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use phi_types::Clock;
 
@@ -8,7 +9,10 @@ use super::layer;
 use crate::kms::{Kms, KmsCall, KmsError, KmsFuture, Sleeper};
 
 /// Calls a KMS so many times a second, with bursts of so many calls, as a token bucket does. Who comes too early waits, or
-/// gets [`KmsError::Throttled`] when that would take longer than the patience.
+/// gets [`KmsError::Throttled`] when that would take longer than the patience. A turn that is given up before it comes goes to
+/// the next caller.
+///
+/// Put it around a [`CircuitBreaker`](super::CircuitBreaker), to which its refusals would look like a KMS that fails.
 ///
 /// ```
 /// # #[cfg(feature = "tokio-time")] {
@@ -33,8 +37,16 @@ pub struct RateLimit {
     patience: Duration,
     clock: Arc<dyn Clock>,
     sleeper: Arc<dyn Sleeper>,
-    /// When the calls so far would have been made at an even pace, in monotonic time.
-    due: Mutex<Duration>,
+    turns: Mutex<Turns>,
+}
+
+/// Who may call when, at an even pace and in monotonic time.
+#[derive(Debug, Default)]
+struct Turns {
+    /// The first turn that nobody has taken yet.
+    next: Duration,
+    /// Turns before it that were given back: without these, callers that give up would use up the rate and call nothing.
+    given_back: BTreeSet<Duration>,
 }
 
 impl RateLimit {
@@ -54,7 +66,7 @@ impl RateLimit {
             patience: Duration::from_secs(5),
             clock: Arc::new(clock),
             sleeper: Arc::new(sleeper),
-            due: Mutex::new(Duration::ZERO),
+            turns: Mutex::default(),
         }
     }
 
@@ -70,25 +82,55 @@ impl RateLimit {
         _: KmsCall,
         run: impl Fn() -> KmsFuture<'a, T> + Send + Sync,
     ) -> Result<T, KmsError> {
-        let wait = self.turn()?;
+        let (turn, wait) = self.take_turn()?;
         if !wait.is_zero() {
             self.sleeper.sleep(wait).await;
         }
+        turn.used();
         run().await
     }
 
-    /// How long until the turn that this call takes. A call that is given up while it waits has taken its turn.
-    fn turn(&self) -> Result<Duration, KmsError> {
-        // Nothing panics under this lock.
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The turn that this call takes, and how long it is until then.
+    fn take_turn(&self) -> Result<(Turn<'_>, Duration), KmsError> {
+        let mut turns = self.turns();
         let now = self.clock.monotonic();
-        let start = (*due).max(now);
-        let wait = start.saturating_sub(self.slack).saturating_sub(now);
+        // What nobody took in time is gone, as it is from a bucket that is full.
+        turns.given_back = turns.given_back.split_off(&now);
+        let at = turns.given_back.first().copied().unwrap_or_else(|| turns.next.max(now));
+        let wait = at.saturating_sub(self.slack).saturating_sub(now);
         if wait > self.patience {
             return Err(KmsError::Throttled { after: Some(wait) });
         }
-        *due = start.saturating_add(self.interval);
-        Ok(wait)
+        if !turns.given_back.remove(&at) {
+            turns.next = at.saturating_add(self.interval);
+        }
+        Ok((Turn { limit: self, at, used: false }, wait))
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        // Nothing panics under this lock.
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A turn that was taken, and is given back unless it is used.
+struct Turn<'a> {
+    limit: &'a RateLimit,
+    at: Duration,
+    used: bool,
+}
+
+impl Turn<'_> {
+    fn used(mut self) {
+        self.used = true;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.limit.turns().given_back.insert(self.at);
+        }
     }
 }
 

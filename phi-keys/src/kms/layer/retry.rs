@@ -18,7 +18,8 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// The longest wait before the second call; it doubles with each further one. 100 ms by default.
     pub base: Duration,
-    /// No wait is longer, 5 s by default. Who is asked to wait longer gets the error at once.
+    /// No random wait is longer, 5 s by default; it comes on top of what the KMS asks for. Who is asked to wait longer than
+    /// this gets the error at once.
     pub longest: Duration,
     /// Retries that may be made without a success in between, over all calls; 20 by default. Ten successes earn one more,
     /// up to this number: so a KMS that is down gets a tenth more calls, not three times as many.
