@@ -8,14 +8,16 @@ use super::kms::{AwsKms, timestamp};
 use crate::kms::{KekAct, KekChange, KekState, KekTarget, KekVersion, KekVersions, KmsAdmin, KmsError, KmsFuture};
 
 const DAY: u64 = 86_400;
+/// More versions than any key has: one that rotates every 90 days gets to this after 2,400 years.
+const MOST_VERSIONS: usize = 10_000;
 
 impl AwsKms {
     async fn list(&self) -> Result<KekVersions, KmsError> {
         let mut versions = Vec::new();
-        let mut marker = None;
+        let mut marker: Option<String> = None;
         loop {
             let call = self.client.list_key_rotations().key_id(&self.arn);
-            let call = call.include_key_material(IncludeKeyMaterial::AllKeyMaterial).set_marker(marker);
+            let call = call.include_key_material(IncludeKeyMaterial::AllKeyMaterial).set_marker(marker.clone());
             let answer = match call.send().await {
                 Ok(answer) => answer,
                 Err(error) => return Err(self.explained(error, "list rotations").await),
@@ -28,10 +30,15 @@ impl AwsKms {
                 let created = rotation.rotation_date().map(timestamp);
                 KekVersion::new(rotation.key_material_id().unwrap_or_default(), state, created)
             }));
-            marker = answer.next_marker().map(str::to_owned);
-            if !answer.truncated() || marker.is_none() {
+            let next = answer.next_marker().map(str::to_owned);
+            if !answer.truncated() || next.is_none() {
                 break;
             }
+            // A server that never comes to an end is not followed there.
+            if next == marker || versions.len() > MOST_VERSIONS {
+                return Err(KmsError::Corrupt);
+            }
+            marker = next;
         }
         // The first material has no date of rotation and comes first.
         versions.sort_by_key(|version| version.created);

@@ -1,17 +1,17 @@
 //! What AWS answers, as errors that name the mend.
 
 use core::fmt;
+use core::time::Duration;
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
-use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::error::{ConnectorError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use crate::kms::KmsError;
 
 /// What an answer means, by its code. The typed variants of the SDK leave codes out (throttling among them).
 const MEANINGS: &[(&str, Meaning)] = &[
-    ("LimitExceededException", Meaning::Throttled),
     ("RequestLimitExceeded", Meaning::Throttled),
     ("Throttling", Meaning::Throttled),
     ("ThrottlingException", Meaning::Throttled),
@@ -105,7 +105,7 @@ where
     let answer = || Answer { code: code.to_owned(), message: message.to_owned(), status };
     let meaning = meaning(code, status);
     let error = match meaning {
-        Meaning::Throttled => KmsError::Throttled { after: None },
+        Meaning::Throttled => KmsError::Throttled { after: retry_after(service.raw()) },
         Meaning::Unavailable => KmsError::unavailable(answer()),
         Meaning::AccessDenied => KmsError::access_denied(answer()),
         Meaning::Unauthenticated => KmsError::unauthenticated(answer()),
@@ -130,8 +130,10 @@ where
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(credentials) = cause.downcast_ref::<CredentialsError>() {
+            // Who gives the credentials may be out of reach, which says nothing about the credentials.
             return match credentials {
                 CredentialsError::ProviderTimedOut(_) => KmsError::unavailable(reason),
+                CredentialsError::ProviderError(_) if is_out_of_reach(credentials) => KmsError::unavailable(reason),
                 _ => KmsError::unauthenticated(reason),
             };
         }
@@ -147,6 +149,22 @@ where
         }
         _ => KmsError::unavailable(reason),
     }
+}
+
+fn is_out_of_reach(error: &CredentialsError) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<ConnectorError>().is_some_and(|error| error.is_io() || error.is_timeout()) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// In whole seconds, as HTTP has it; AWS itself seldom says, what stands before it may.
+fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// An error of AWS in its own words, without the response that it came in.
@@ -194,7 +212,7 @@ mod tests {
     fn every_code_means_what_the_table_says() {
         // By hand, not from the table: a slip there has to show here.
         let kinds: &[(&str, &[&str])] = &[
-            ("throttled", &["LimitExceededException", "RequestLimitExceeded", "Throttling", "ThrottlingException"]),
+            ("throttled", &["RequestLimitExceeded", "Throttling", "ThrottlingException"]),
             ("throttled", &["TooManyRequestsException"]),
             ("unavailable", &["CloudHsmClusterNotActiveException", "ConflictException", "KMSInternalException"]),
             ("unavailable", &["CustomKeyStoreInvalidStateException", "DependencyTimeoutException", "InternalFailure"]),
@@ -246,6 +264,10 @@ mod tests {
         let kind = |error: SdkError<DecryptError, HttpResponse>| failure(error, "decrypt").error.kind();
         assert_eq!(kind(SdkError::timeout_error("too late")), "unavailable");
         assert_eq!(kind(SdkError::construction_failure("no such field")), "failed");
+        let cut = CredentialsError::provider_error(ConnectorError::io("cut".into()));
+        assert_eq!(kind(SdkError::construction_failure(cut)), "unavailable");
+        let refused = CredentialsError::provider_error("AccessDenied by STS");
+        assert_eq!(kind(SdkError::construction_failure(refused)), "unauthenticated");
         let missing = CredentialsError::not_loaded("no provider");
         assert_eq!(kind(SdkError::construction_failure(missing)), "unauthenticated");
         let unreadable = failure(SdkError::<DecryptError, _>::response_error("not JSON", response()), "decrypt").error;

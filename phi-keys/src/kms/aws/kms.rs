@@ -42,14 +42,15 @@ impl AwsKms {
     }
 
     /// A KEK with a client that you built: another region, endpoint, proxy or credentials. Its retries are switched off here; put
-    /// them around this value instead.
+    /// them around this value instead. A call takes at most 10 s, unless the client has a timeout for operations or reading.
     ///
     /// To keep to *ring*, build the client with [`https_client`](Self::https_client) and without the SDK's default features.
     ///
     /// # Errors
-    /// As for [`from_env`](Self::from_env).
+    /// As for [`from_env`](Self::from_env); [`KmsError::Misconfigured`] when the ARN is of another region than the client.
     pub async fn open(client: Client, key: &str) -> Result<Self, KmsError> {
-        let client = open::without_retries(&client);
+        let client = open::prepared(&client);
+        open::same_region(&client, key)?;
         let arn = open::checked(&describe(&client, key).await?)?;
         let kek_id = open::kek_id(&arn);
         Ok(Self { client, arn, kek_id })

@@ -1,9 +1,12 @@
 //! From a key's name to a KEK that can be used.
 
+use core::time::Duration;
+
 use aws_config::BehaviorVersion;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::SharedHttpClient;
 use aws_sdk_kms::config::retry::RetryConfig;
+use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::types::{KeyMetadata, KeySpec, KeyUsageType};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
@@ -23,9 +26,29 @@ pub(super) async fn client() -> Client {
     Client::new(&aws_config::defaults(BehaviorVersion::latest()).http_client(https()).load().await)
 }
 
-/// The same client without retries of its own.
-pub(super) fn without_retries(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build())
+/// How long a call may take, unless the client says. The SDK itself only bounds the connecting.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The same client without retries of its own, and with a limit of time.
+pub(super) fn prepared(client: &Client) -> Client {
+    let mut configuration = client.config().to_builder().retry_config(RetryConfig::disabled());
+    let is_limited = |timeouts: &TimeoutConfig| {
+        timeouts.operation_timeout().or(timeouts.operation_attempt_timeout()).or(timeouts.read_timeout()).is_some()
+    };
+    if !client.config().timeout_config().is_some_and(is_limited) {
+        configuration = configuration.timeout_config(TimeoutConfig::builder().operation_timeout(LIMIT).build());
+    }
+    Client::from_conf(configuration.build())
+}
+
+/// Refuses the ARN of a key in another region than that of the client. AWS would answer that there is no such key.
+pub(super) fn same_region(client: &Client, key: &str) -> Result<(), KmsError> {
+    const MEND: &str = "the key's ARN is of another region than the client: give the client the region of the key";
+    let named = key.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    match (named, client.config().region()) {
+        (Some(named), Some(region)) if named != region.as_ref() => Err(KmsError::Misconfigured(MEND)),
+        _ => Ok(()),
+    }
 }
 
 /// The ARN of a key that can be a KEK.
@@ -76,5 +99,21 @@ mod tests {
         ] {
             assert_eq!(judged(spec, usage), Err("misconfigured"));
         }
+    }
+
+    #[test]
+    fn every_call_has_a_limit_of_time_and_no_retries() {
+        let client = |timeouts: Option<TimeoutConfig>| {
+            let mut builder = aws_sdk_kms::Config::builder().behavior_version(BehaviorVersion::latest());
+            builder.set_timeout_config(timeouts);
+            prepared(&Client::from_conf(builder.build())).config().timeout_config().cloned().unwrap()
+        };
+        assert_eq!(client(None).operation_timeout(), Some(LIMIT));
+        let connecting = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
+        let both = client(Some(connecting));
+        assert_eq!((both.connect_timeout(), both.operation_timeout()), (Some(Duration::from_secs(1)), Some(LIMIT)));
+        let own = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build();
+        let own = client(Some(own));
+        assert_eq!((own.operation_attempt_timeout(), own.operation_timeout()), (Some(Duration::from_secs(60)), None));
     }
 }

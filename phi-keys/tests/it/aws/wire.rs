@@ -8,7 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{BehaviorVersion, Config, Region};
 use phi_keys::aws::AwsKms;
-use phi_keys::{Carrier, Kms, Rewrap, Wrapped};
+use phi_keys::{Carrier, Kms, KmsAdmin, Rewrap, Wrapped};
 use serde_json::{Value, json};
 
 use super::emulator::{client, here};
@@ -49,7 +49,8 @@ fn wrapped(version: &str) -> Wrapped {
 async fn every_error_is_asked_for_once_and_named() {
     let table = [
         (400, "ThrottlingException", "throttled"),
-        (400, "LimitExceededException", "throttled"),
+        // A quota that is used up for good, such as that of rotations.
+        (400, "LimitExceededException", "failed"),
         (500, "KMSInternalException", "unavailable"),
         (503, "", "unavailable"),
         (400, "com.amazonaws.kms#AccessDeniedException", "access_denied"),
@@ -71,6 +72,41 @@ async fn every_error_is_asked_for_once_and_named() {
         assert_eq!(asked(&requests).0, "TrentService.Decrypt");
         assert!(requests.try_recv().is_err(), "{code}: no retry of the SDK's own");
     }
+}
+
+#[tokio::test]
+async fn a_key_of_another_region_is_not_asked_for() {
+    let (url, requests) = server(vec![enabled()]);
+    let error = AwsKms::open(client(&url, "eu-central-1"), ARN).await.unwrap_err();
+    assert_eq!(error.kind(), "misconfigured");
+    assert!(error.to_string().contains("region of the key"), "{error}");
+    assert!(requests.try_recv().is_err());
+    AwsKms::open(client(&url, "eu-central-1"), "1234abcd-12ab-34cd-56ef-1234567890ab").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    use aws_sdk_kms::config::timeout::TimeoutConfig;
+
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let limit = TimeoutConfig::builder().operation_timeout(core::time::Duration::from_millis(200)).build();
+    let configuration = client(&url, "us-east-1").config().to_builder().timeout_config(limit).build();
+    let error = AwsKms::open(Client::from_conf(configuration), ARN).await.unwrap_err();
+    assert_eq!(error.kind(), "unavailable");
+}
+
+#[tokio::test]
+async fn a_list_of_rotations_without_an_end_is_not_followed() {
+    let page =
+        |marker: &str| (200, json!({ "Rotations": [{ "KeyId": ARN }], "Truncated": true, "NextMarker": marker }));
+    let (kms, requests) = kek(vec![page("a"), page("b"), page("b"), page("b")]).await;
+    assert_eq!(KmsAdmin::versions(&kms).await.unwrap_err().kind(), "corrupt");
+    assert_eq!(requests.iter().take(3).count(), 3);
+    assert!(requests.try_recv().is_err(), "no fourth request");
+    let last = (200, json!({ "Rotations": [{ "KeyId": ARN }], "Truncated": false }));
+    let (kms, _requests) = kek(vec![page("a"), last]).await;
+    assert_eq!(KmsAdmin::versions(&kms).await.unwrap().versions.len(), 2);
 }
 
 #[tokio::test]
