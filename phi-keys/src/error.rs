@@ -55,6 +55,11 @@ pub enum Error {
         /// The generation that the builder was told to expect, or that the anchor noted.
         expected: u64,
     },
+    /// Domain keys are still wrapped under the version of the KEK that is to be retired.
+    KekInUse {
+        /// How many.
+        keys: u64,
+    },
     /// Other writers got in between again and again.
     Contended,
     /// The builder was given something that cannot work.
@@ -102,6 +107,9 @@ impl fmt::Display for Error {
                 f,
                 "the key store is at generation {found}, but {expected} was seen: an older copy was restored; put back the newest one, or accept this one for good with `dangerous_accept_rollback`"
             ),
+            Self::KekInUse { keys } => {
+                write!(f, "{keys} domain keys are still wrapped under this version of the KEK: rewrap those of every tenant first")
+            }
             Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
             Self::Config(mend) => f.write_str(mend),
             Self::Random(_) => f.write_str("no randomness for a new key"),

@@ -42,6 +42,8 @@
 //! | keep key rows | `SqliteKeyStore` (feature `sqlite`), `PostgresKeyStore` (feature `postgres`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
+//! | drop an old version of a KEK | [`Keys::kek_versions`] says what is still needed; `Keys::retire_kek_version` for a keyring |
+//! | change a keyring's passphrase | [`LocalKeyring::relock`] |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
 //! | keep what was shredded from coming back with a backup | [`KeysBuilder::anchor`], [`FileAnchor`] |
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
@@ -134,7 +136,7 @@ pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use keys::PendingShred;
-pub use keys::{Completed, DataKey, DomainKey, Keys, KeysBuilder, Replayed, Rewrapped, Shredded};
+pub use keys::{Completed, DataKey, DomainKey, KekUse, Keys, KeysBuilder, Replayed, Rewrapped, Shredded};
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;
 #[cfg(feature = "aws")]

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+#[cfg(feature = "local")]
+use phi_types::Timestamp;
 use zeroize::Zeroizing;
 
 use super::flight::Flights;
@@ -42,6 +44,11 @@ type Made = ([u8; 32], Zeroizing<[u8; 32]>);
 impl Domains {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
         Self { gate, held: RwLock::default(), flights: Flights::new() }
+    }
+
+    #[cfg(feature = "local")]
+    pub(super) fn now(&self) -> Timestamp {
+        self.gate.clock.now()
     }
 
     fn find(&self, key_use: KeyUse, want: Option<FullId>) -> Option<Handle> {

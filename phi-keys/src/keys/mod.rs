@@ -9,6 +9,7 @@ mod domain;
 mod envelope;
 mod flight;
 mod handle;
+mod kek_versions;
 mod replay;
 mod report;
 mod rewrap;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
 pub use handle::{DataKey, DomainKey};
+pub use kek_versions::KekUse;
 pub use report::{Completed, Replayed, Rewrapped, Shredded};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;

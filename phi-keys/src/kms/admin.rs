@@ -149,6 +149,8 @@ pub enum KekAct {
     ScheduleDestruction,
     /// Its destruction was taken back.
     CancelDestruction,
+    /// It was taken out of its keyring for ever.
+    Retire,
 }
 
 impl KekAct {
@@ -161,13 +163,14 @@ impl KekAct {
             Self::Enable => "kek.enable",
             Self::ScheduleDestruction => "kek.schedule_destruction",
             Self::CancelDestruction => "kek.cancel_destruction",
+            Self::Retire => "kek.retire",
         }
     }
 
     const fn action(self) -> Action {
         match self {
             Self::Rotate => Action::Create,
-            Self::ScheduleDestruction => Action::Delete,
+            Self::ScheduleDestruction | Self::Retire => Action::Delete,
             Self::Disable | Self::Enable | Self::CancelDestruction => Action::Update,
         }
     }

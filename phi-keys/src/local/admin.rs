@@ -10,7 +10,7 @@ use crate::kms::{KekAct, KekChange, KekState, KekTarget, KekVersion, KekVersions
 impl KmsAdmin for LocalKeyring {
     fn versions(&self) -> KmsFuture<'_, KekVersions> {
         Box::pin(async move {
-            self.reload().map_err(KmsError::failed)?;
+            self.reload()?;
             let state = self.state();
             let versions =
                 state.keks.iter().map(|kek| KekVersion::new(kek.version.to_string(), KekState::Enabled, None));
@@ -20,7 +20,7 @@ impl KmsAdmin for LocalKeyring {
 
     fn rotate(&self) -> KmsFuture<'_, KekChange> {
         Box::pin(async move {
-            let version = Self::rotate(self).map_err(KmsError::failed)?;
+            let version = Self::rotate(self)?;
             Ok(KekChange::new(self.kek_id(), KekAct::Rotate, Some(version.to_string()), KekState::Enabled))
         })
     }

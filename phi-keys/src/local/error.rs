@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use crate::kms::KmsError;
 use crate::random::NoRandomness;
 
 /// Why a keyring file cannot be used, with the mend. No path is in it: the caller knows which file it named.
@@ -42,6 +43,8 @@ pub enum KeyringError {
     WrongPassphrase,
     /// The key file is not that of the keyring.
     WrongKeyFile,
+    /// The keyring was given another passphrase or key file since it was opened.
+    Relocked,
     /// The keyring is protected by a passphrase, and a key file was given.
     NeedsPassphrase,
     /// The keyring is protected by a key file, and a passphrase was given.
@@ -52,6 +55,10 @@ pub enum KeyringError {
     KeyFile(Box<Self>),
     /// The keyring pins the root key of another key store.
     OtherStore,
+    /// The keyring has no KEK of this version.
+    NoSuchVersion,
+    /// The version is the newest one, under which everything is wrapped.
+    NewestVersion,
     /// There are 2^32 versions, or more than fit into the file.
     Full,
     /// This platform has no file permissions that this crate can check.
@@ -89,6 +96,9 @@ impl fmt::Display for KeyringError {
             }
             Self::WrongPassphrase => f.write_str("the passphrase is not that of the keyring"),
             Self::WrongKeyFile => f.write_str("the key file is not that of the keyring"),
+            Self::Relocked => f.write_str(
+                "the keyring was given another passphrase or key file since it was opened: open it again with that",
+            ),
             Self::NeedsPassphrase => {
                 f.write_str("the keyring is protected by a passphrase: give that instead of a key file")
             }
@@ -99,6 +109,10 @@ impl fmt::Display for KeyringError {
             Self::KeyFile(_) => f.write_str("the key file cannot be used"),
             Self::OtherStore => {
                 f.write_str("the keyring pins the root key of another key store: use one keyring for each store")
+            }
+            Self::NoSuchVersion => f.write_str("the keyring has no KEK of this version: list its versions"),
+            Self::NewestVersion => {
+                f.write_str("the newest version of a KEK wraps everything: rotate and rewrap before it is retired")
             }
             Self::Full => {
                 f.write_str("the keyring holds as many KEK versions as it can: start a new one and rewrap under it")
@@ -118,6 +132,21 @@ impl Error for KeyringError {
             Self::KeyFile(error) => Some(&**error),
             Self::Random(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<KeyringError> for KmsError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            // Of the machine rather than of the file: too many open files, a disk that does not answer.
+            KeyringError::Io(reason)
+                if !matches!(reason.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Self::unavailable(KeyringError::Io(reason))
+            }
+            KeyringError::Relocked => Self::unauthenticated(error),
+            error => Self::failed(error),
         }
     }
 }

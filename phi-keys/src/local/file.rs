@@ -81,6 +81,9 @@ impl Lock {
     /// The content of a file under this lock.
     pub(super) fn unseal(&self, bytes: &[u8]) -> Result<Content, KeyringError> {
         let header = Header::read(bytes)?;
+        if header.salt != self.salt || derive::full_id(&self.key).as_bytes() != header.unlock_id {
+            return Err(KeyringError::Relocked);
+        }
         let parts = f1::parse(header.sealed).map_err(|_| KeyringError::Damaged)?;
         let key = MessageKey::derive(&self.key, Label::KEYRING, parts.suite(), parts.salt());
         let plaintext = key.open(&parts, header.authenticated).map_err(|_| KeyringError::Damaged)?;

@@ -1,11 +1,13 @@
 //! The local keyring: versioned KEKs in one protected file.
 
 mod admin;
+mod change;
 mod disk;
 mod error;
 mod file;
 mod unlock;
 
+use core::cmp::Reverse;
 use core::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -48,8 +50,8 @@ pub struct LocalKeyring(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    lock: Lock,
     kek_id: String,
+    lock: RwLock<Arc<Lock>>,
     state: RwLock<Content>,
 }
 
@@ -64,9 +66,9 @@ impl LocalKeyring {
         let path = path.into();
         let lock = Lock::new(&unlock.into())?;
         let kek_id = format!("local:{:016x}", u64::from_be_bytes(random::bytes()?));
-        let content = Content { kek_id: kek_id.clone(), pin: None, keks: vec![Kek::generate(1)?] };
+        let content = Content { kek_id, pin: None, keks: vec![Kek::generate(1)?] };
         disk::create(&path, &lock.seal(&content)?)?;
-        Ok(Self(Arc::new(Inner { path, lock, kek_id, state: RwLock::new(content) })))
+        Ok(Self::assemble(path, lock, content))
     }
 
     /// Opens a keyring file after checking that it is a plain file of this user that nobody else may use. With a passphrase
@@ -79,23 +81,12 @@ impl LocalKeyring {
         let bytes = disk::read(&path)?;
         let lock = Lock::open(&unlock.into(), &bytes)?;
         let content = lock.unseal(&bytes)?;
-        let kek_id = content.kek_id.clone();
-        Ok(Self(Arc::new(Inner { path, lock, kek_id, state: RwLock::new(content) })))
+        Ok(Self::assemble(path, lock, content))
     }
 
-    /// Adds a version of the KEK, under which everything is wrapped from now on, and returns its number. The old versions
-    /// stay, for what is wrapped under them; [`Keys::rewrap`](crate::Keys::rewrap) moves that to the new one.
-    ///
-    /// The file is replaced atomically under a lock, so two processes that rotate at once add two versions.
-    ///
-    /// # Errors
-    /// [`KeyringError`] when the file cannot be read or replaced; the keyring is then as it was.
-    pub fn rotate(&self) -> Result<u32, KeyringError> {
-        self.update(|content| {
-            let version = content.newest().checked_add(1).ok_or(KeyringError::Full)?;
-            content.keks.push(Kek::generate(version)?);
-            Ok(version)
-        })
+    fn assemble(path: PathBuf, lock: Lock, content: Content) -> Self {
+        let kek_id = content.kek_id.clone();
+        Self(Arc::new(Inner { path, kek_id, lock: RwLock::new(Arc::new(lock)), state: RwLock::new(content) }))
     }
 
     /// The version of the KEK that wraps now.
@@ -116,16 +107,6 @@ impl LocalKeyring {
         &self.0.path
     }
 
-    /// Changes what is in the file now, which another process may have changed since it was opened.
-    fn update<T>(&self, change: impl FnOnce(&mut Content) -> Result<T, KeyringError>) -> Result<T, KeyringError> {
-        let locked = disk::lock(&self.0.path)?;
-        let mut content = self.unseal(&locked.content)?;
-        let changed = change(&mut content)?;
-        locked.replace(&self.0.lock.seal(&content)?)?;
-        self.set(content);
-        Ok(changed)
-    }
-
     /// Reads what other processes changed.
     fn reload(&self) -> Result<(), KeyringError> {
         let content = self.unseal(&disk::read(&self.0.path)?)?;
@@ -134,17 +115,30 @@ impl LocalKeyring {
     }
 
     fn unseal(&self, bytes: &[u8]) -> Result<Content, KeyringError> {
-        let content = self.0.lock.unseal(bytes)?;
+        let mut lock = self.lock();
+        let content = loop {
+            match lock.unseal(bytes) {
+                // Another thread may just have put a new lock on the file that was read.
+                Err(KeyringError::Relocked) if !Arc::ptr_eq(&lock, &self.lock()) => lock = self.lock(),
+                unsealed => break unsealed?,
+            }
+        };
         if content.kek_id == self.0.kek_id { Ok(content) } else { Err(KeyringError::Damaged) }
     }
 
-    /// Takes what was read, unless another thread has read something newer meanwhile: versions are only added, and a pin
-    /// stays.
+    /// Takes what was read, unless another thread has read something newer meanwhile. Each change makes this greater: a rotation
+    /// the version, a pin the pin, and a retirement leaves fewer versions.
     fn set(&self, content: Content) {
+        let age = |content: &Content| (content.newest(), content.pin.is_some(), Reverse(content.keks.len()));
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        if (content.newest(), content.pin.is_some()) >= (state.newest(), state.pin.is_some()) {
+        if age(&content) >= age(&state) {
             *state = content;
         }
+    }
+
+    fn lock(&self) -> Arc<Lock> {
+        // It is replaced whole, so a panic elsewhere cannot leave half of it.
+        Arc::clone(&self.0.lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn state(&self) -> RwLockReadGuard<'_, Content> {
@@ -170,6 +164,9 @@ impl Kms for LocalKeyring {
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
         Box::pin(async move {
+            // Another process may have rotated, and retired the version that this one has read. The file is small and wraps
+            // are few; reading it here blocks for microseconds.
+            self.reload()?;
             let state = self.state();
             let newest = state.keks.last().ok_or(KmsError::UnknownVersion)?;
             newest.wrap(&self.0.kek_id, carrier, context)
@@ -183,8 +180,8 @@ impl Kms for LocalKeyring {
             }
             match self.try_unwrap(wrapped, context) {
                 Err(KmsError::UnknownVersion) => {
-                    // Another process may have rotated. The file is small; reading it here blocks for microseconds.
-                    self.reload().map_err(KmsError::failed)?;
+                    // Another process may have rotated.
+                    self.reload()?;
                     self.try_unwrap(wrapped, context)
                 }
                 result => result,
@@ -194,7 +191,7 @@ impl Kms for LocalKeyring {
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         Box::pin(async move {
-            self.reload().map_err(KmsError::failed)?;
+            self.reload()?;
             Ok(KekStatus::new(KekState::Enabled, Some(self.version().to_string())))
         })
     }
@@ -208,7 +205,7 @@ impl RootPin for LocalKeyring {
     fn pinned(&self) -> Result<Option<Fingerprint>, KmsError> {
         if self.state().pin.is_none() {
             // Another process may have pinned a store since this one read the file.
-            self.reload().map_err(KmsError::failed)?;
+            self.reload()?;
         }
         Ok(self.state().pin)
     }
@@ -221,7 +218,7 @@ impl RootPin for LocalKeyring {
             pinned if *pinned == fingerprint => Ok(()),
             _ => Err(KeyringError::OtherStore),
         };
-        self.update(pin).map_err(KmsError::failed)
+        Ok(self.update(pin)?)
     }
 }
 
@@ -234,6 +231,18 @@ impl fmt::Debug for LocalKeyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_before_a_version_was_retired_does_not_bring_it_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key_path) = (folder.path().join("keyring"), folder.path().join("key"));
+        let keyring = LocalKeyring::create(&path, Unlock::create_key_file(key_path).unwrap()).unwrap();
+        keyring.rotate().unwrap();
+        let late = keyring.unseal(&disk::read(&path).unwrap()).unwrap();
+        keyring.remove(1).unwrap();
+        keyring.set(late);
+        assert_eq!(keyring.state().keks.iter().map(|kek| kek.version).collect::<Vec<_>>(), [2]);
+    }
 
     #[test]
     fn what_was_read_before_a_rotation_does_not_undo_it() {

@@ -5,8 +5,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
 
-use phi_keys::{Error, KeyStore, KeyringError, Keys, Kms, LocalKeyring, MemoryKeyStore, Unlock};
+use phi_keys::{
+    Carrier, Error, KekStatus, KeyStore, KeyUse, KeyringError, Keys, Kms, KmsAdmin, KmsError, KmsFuture, LocalKeyring,
+    MemoryKeyStore, RootPin, Unlock, WrapContext, Wrapped,
+};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -308,4 +312,190 @@ fn no_error_names_the_file_or_the_passphrase() {
     let keyring = LocalKeyring::create(&path, Unlock::passphrase(PASSPHRASE)).unwrap();
     let text = format!("{keyring:?} {:?}", Unlock::passphrase(PASSPHRASE));
     assert!(!text.contains("Hopper") && !text.contains("horse"), "{text}");
+}
+
+const ANYWHERE: WrapContext = WrapContext::from_digest([3; 32]);
+
+#[tokio::test]
+async fn who_has_not_read_a_rotation_wraps_under_the_new_version_or_not_at_all() {
+    let desk = Desk::new();
+    let (rotating, serving) = (desk.keyring(), desk.open().unwrap());
+    rotating.rotate().unwrap();
+    assert_eq!(serving.version(), 1, "it has not read the file again");
+    let carrier = Carrier::generate().unwrap();
+    let wrapped = serving.wrap_dek(&carrier, &ANYWHERE).await.unwrap();
+    assert_eq!(wrapped.kek_version(), "2");
+    assert_eq!(serving.generate(&ANYWHERE).await.unwrap().1.kek_version(), "2");
+
+    let file = fs::read(desk.path("keyring")).unwrap();
+    for (spoil, undo) in [
+        (&(|| fs::remove_file(desk.path("keyring")).unwrap()) as &dyn Fn(), &(|| ()) as &dyn Fn()),
+        (&|| desk.write("keyring", &file[..40]), &|| ()),
+        (&|| chmod(&desk.path("keyring"), 0o644), &|| chmod(&desk.path("keyring"), 0o600)),
+    ] {
+        spoil();
+        assert!(matches!(serving.wrap_dek(&carrier, &ANYWHERE).await, Err(KmsError::Failed(_))));
+        let opened = serving.unwrap_dek(&wrapped, &ANYWHERE).await.unwrap();
+        assert_eq!(opened.expose(), carrier.expose(), "what was read still opens");
+        undo();
+        desk.write("keyring", &file);
+    }
+    serving.wrap_dek(&carrier, &ANYWHERE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_relocked_keyring_opens_with_the_new_secret_only_and_keeps_every_key() {
+    let desk = Desk::new();
+    let (keyring, serving) = (desk.keyring(), desk.open().unwrap());
+    let carrier = Carrier::generate().unwrap();
+    let wrapped = keyring.wrap_dek(&carrier, &ANYWHERE).await.unwrap();
+    keyring.rotate().unwrap();
+    let keys = Keys::builder(MemoryKeyStore::new()).kek(keyring.clone()).build().await.unwrap();
+
+    let weak = keyring.relock(Unlock::passphrase("elevenbytes"));
+    assert!(matches!(weak, Err(KeyringError::WeakPassphrase)));
+    keyring.relock(Unlock::passphrase(PASSPHRASE)).unwrap();
+    assert_eq!(fs::metadata(desk.path("keyring")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(matches!(desk.open(), Err(KeyringError::NeedsPassphrase)));
+    let opened = LocalKeyring::open(desk.path("keyring"), Unlock::passphrase(PASSPHRASE)).unwrap();
+    assert_eq!((opened.id(), opened.version()), (keyring.id(), 2));
+    assert_eq!(opened.root_pin().unwrap().pinned().unwrap(), Some(keys.fingerprint()));
+    assert_eq!(opened.unwrap_dek(&wrapped, &ANYWHERE).await.unwrap().expose(), carrier.expose());
+    assert_eq!(keyring.rotate().unwrap(), 3, "who changed the passphrase goes on");
+
+    // Who has not heard of it unwraps, and changes nothing.
+    assert_eq!(serving.unwrap_dek(&wrapped, &ANYWHERE).await.unwrap().expose(), carrier.expose());
+    assert!(matches!(serving.rotate(), Err(KeyringError::Relocked)));
+    assert!(matches!(serving.relock(Unlock::passphrase("another passphrase")), Err(KeyringError::Relocked)));
+    let refused = serving.wrap_dek(&carrier, &ANYWHERE).await.unwrap_err();
+    assert!(matches!(&refused, KmsError::Unauthenticated(_)), "{refused:?}");
+    assert!(std::error::Error::source(&refused).unwrap().to_string().contains("open it again"));
+    assert_eq!(opened.rotate().unwrap(), 4);
+    assert_eq!(fs::read_dir(desk.folder.path()).unwrap().count(), 2, "no temporary file is left");
+}
+
+#[test]
+fn rotations_while_a_keyring_is_relocked_lose_no_version() {
+    let desk = Desk::new();
+    let keyring = desk.keyring();
+    let _ = Unlock::create_key_file(desk.path("other")).unwrap();
+    let barrier = Barrier::new(3);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..10 {
+                    keyring.rotate().unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            barrier.wait();
+            for round in 0..10 {
+                keyring.relock(Unlock::key_file(desk.path(if round % 2 == 0 { "other" } else { "key" }))).unwrap();
+            }
+        });
+    });
+    assert_eq!(desk.open().unwrap().version(), 21);
+}
+
+#[tokio::test]
+async fn a_version_is_retired_only_when_no_tenant_needs_it() {
+    let desk = Desk::new();
+    let (store, keyring) = (Arc::new(MemoryKeyStore::new()), desk.keyring());
+    let tenant = async |name: &str| {
+        let keys = Keys::builder(Arc::clone(&store)).kek(desk.open().unwrap()).tenant(name).build().await.unwrap();
+        (keys.domain_key(KeyUse::Index).await.unwrap().full_id(), keys)
+    };
+    let ((one_id, one), (other_id, other)) = (tenant("one").await, tenant("other").await);
+    let version = keyring.rotate().unwrap();
+    assert_eq!(version, 2);
+    let kms = |refused: Error| match refused {
+        Error::Kms(error) => std::error::Error::source(&error).unwrap().to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(kms(one.retire_kek_version(&keyring, 2).await.unwrap_err()).contains("the newest version"));
+    assert!(kms(one.retire_kek_version(&keyring, 3).await.unwrap_err()).contains("no KEK of this version"));
+    assert!(matches!(one.retire_kek_version(&keyring, 1).await, Err(Error::KekInUse { keys: 3 })));
+    let _ = one.rewrap().await.unwrap();
+    assert!(matches!(one.retire_kek_version(&keyring, 1).await, Err(Error::KekInUse { keys: 1 })));
+    let uses = one.kek_versions().await.unwrap();
+    let uses = uses.iter().map(|used| (used.version.as_str(), used.keys)).collect::<Vec<_>>();
+    assert_eq!(uses, [("1", 1), ("2", 2)]);
+    let _ = other.rewrap().await.unwrap();
+
+    let stranger = LocalKeyring::create(desk.path("stranger"), Unlock::key_file(desk.path("key"))).unwrap();
+    assert!(matches!(one.retire_kek_version(&stranger, 1).await, Err(Error::RootMismatch)), "pins no store");
+    let change = one.retire_kek_version(&keyring, 1).await.unwrap();
+    assert_eq!((change.act.as_str(), change.version.as_deref()), ("kek.retire", Some("1")));
+    let versions = KmsAdmin::versions(&desk.open().unwrap()).await.unwrap().versions;
+    assert_eq!(versions.iter().map(|version| version.name.as_str()).collect::<Vec<_>>(), ["2"]);
+    for (name, id) in [("one", one_id), ("other", other_id)] {
+        assert_eq!(tenant(name).await.0, id);
+    }
+    assert_eq!(keyring.rotate().unwrap(), 3, "numbers are not used again");
+}
+
+/// A process that stops between wrapping a new domain key and writing it, while a version is retired in another one.
+#[tokio::test]
+async fn a_domain_key_that_is_made_while_its_version_is_retired_is_not_lost() {
+    let desk = Desk::new();
+    let (store, keyring) = (Arc::new(MemoryKeyStore::new()), desk.keyring());
+    let admin = Keys::builder(Arc::clone(&store)).kek(keyring.clone()).build().await.unwrap();
+    let held = Arc::new(Held { keyring: desk.open().unwrap(), stop: Semaphore::new(0), at: Semaphore::new(0) });
+    held.stop.add_permits(1);
+    let maker = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&held)).build().await.unwrap();
+    held.at.forget_permits(usize::MAX);
+    held.stop.forget_permits(usize::MAX);
+
+    let making = async {
+        let key = maker.domain_key(KeyUse::Index).await.unwrap();
+        key.full_id()
+    };
+    let retiring = async {
+        held.at.acquire().await.unwrap().forget();
+        keyring.rotate().unwrap();
+        let _ = admin.rewrap().await.unwrap();
+        let _ = admin.retire_kek_version(&keyring, 1).await.unwrap();
+        held.stop.add_permits(100);
+    };
+    let (made, ()) = tokio::join!(making, retiring);
+    let fresh = Keys::builder(store).kek(desk.open().unwrap()).build().await.unwrap();
+    assert_eq!(fresh.domain_key(KeyUse::Index).await.unwrap().full_id(), made);
+    assert_eq!(fresh.kek_versions().await.unwrap().len(), 1);
+}
+
+/// Stops after each unwrap, which is how a new carrier is seen to open.
+#[derive(Debug)]
+struct Held {
+    keyring: LocalKeyring,
+    at: Semaphore,
+    stop: Semaphore,
+}
+
+impl Kms for Held {
+    fn kek_id(&self) -> &str {
+        self.keyring.kek_id()
+    }
+
+    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
+        self.keyring.wrap_dek(carrier, context)
+    }
+
+    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
+        Box::pin(async move {
+            let carrier = self.keyring.unwrap_dek(wrapped, context).await?;
+            self.at.add_permits(1);
+            self.stop.acquire().await.unwrap().forget();
+            Ok(carrier)
+        })
+    }
+
+    fn status(&self) -> KmsFuture<'_, KekStatus> {
+        self.keyring.status()
+    }
+
+    fn root_pin(&self) -> Option<&dyn RootPin> {
+        self.keyring.root_pin()
+    }
 }
