@@ -157,7 +157,7 @@ pub use kms::{
 pub use local::{KeyringError, LocalKeyring, Unlock};
 pub use random::NoRandomness;
 pub use scope::{KeyUse, Scope};
-pub use signer::{Ed25519Signer, SignError, Signer, Signing};
+pub use signer::{BadSignature, Ed25519Signer, PublicKey, SignError, Signer, Signing};
 #[cfg(feature = "postgres")]
 pub use store::PostgresKeyStore;
 #[cfg(feature = "sqlite")]

@@ -8,8 +8,9 @@
 //! let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
 //! let signer = keys.signer("audit").await?;
 //! let signature = signer.sign(b"checkpoint").await?;
-//! let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, signer.public_key());
-//! assert!(key.verify(b"checkpoint", &signature).is_ok());
+//! assert_eq!(signer.public_key().algorithm(), "Ed25519");
+//! assert!(signer.public_key().verify(b"checkpoint", &signature).is_ok());
+//! assert!(signer.public_key().verify(b"another", &signature).is_err());
 //! # Ok(())
 //! # }
 //! ```
@@ -20,17 +21,20 @@ use core::pin::Pin;
 use std::error::Error;
 use std::sync::Arc;
 
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
+};
 
 /// The future of [`Signer::sign`].
 pub type Signing<'a> = Pin<Box<dyn Future<Output = Result<[u8; 64], SignError>> + Send + 'a>>;
 
-/// Signs with one Ed25519 key (RFC 8032), wherever that key is.
+/// Signs with one key, wherever that key is. What can be signed with depends on who verifies: checkpoints of `phi-audit` are
+/// signed with Ed25519 only.
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
-    /// The public key, 32 bytes.
-    fn public_key(&self) -> [u8; 32];
+    /// The public key, which names the algorithm.
+    fn public_key(&self) -> PublicKey;
 
-    /// Signs a message.
+    /// Signs a message. The signature has 64 bytes: that of RFC 8032, or `r ‖ s` of ECDSA, 32 bytes each.
     ///
     /// # Errors
     /// [`SignError`] when where the key lives gives no signature.
@@ -38,7 +42,7 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
 }
 
 impl<S: Signer + ?Sized> Signer for Arc<S> {
-    fn public_key(&self) -> [u8; 32] {
+    fn public_key(&self) -> PublicKey {
         (**self).public_key()
     }
 
@@ -76,8 +80,8 @@ impl Ed25519Signer {
 }
 
 impl Signer for Ed25519Signer {
-    fn public_key(&self) -> [u8; 32] {
-        self.public_key
+    fn public_key(&self) -> PublicKey {
+        PublicKey::Ed25519(self.public_key)
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
@@ -90,6 +94,70 @@ impl fmt::Debug for Ed25519Signer {
         f.write_str("Ed25519Signer")
     }
 }
+
+/// A public key, with the algorithm that its signatures are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublicKey {
+    /// Ed25519 (RFC 8032): the encoded point.
+    Ed25519([u8; 32]),
+    /// ECDSA on P-256 with SHA-256 (FIPS 186-5): the uncompressed point of SEC 1, `0x04 ‖ x ‖ y`.
+    EcdsaP256([u8; 65]),
+}
+
+impl PublicKey {
+    /// The algorithm in a word, for configurations and logs.
+    #[must_use]
+    pub const fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Ed25519(_) => "Ed25519",
+            Self::EcdsaP256(_) => "ECDSA-P256-SHA256",
+        }
+    }
+
+    /// The bytes of the key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Ed25519(key) => key,
+            Self::EcdsaP256(key) => key,
+        }
+    }
+
+    /// The key, if it is one of Ed25519.
+    #[must_use]
+    pub const fn as_ed25519(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Ed25519(key) => Some(key),
+            Self::EcdsaP256(_) => None,
+        }
+    }
+
+    /// Checks a signature over a message.
+    ///
+    /// # Errors
+    /// [`BadSignature`] when it is not one of this key over this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        let algorithm: &dyn VerificationAlgorithm = match self {
+            Self::Ed25519(_) => &ED25519,
+            Self::EcdsaP256(_) => &ECDSA_P256_SHA256_FIXED,
+        };
+        UnparsedPublicKey::new(algorithm, self.as_bytes()).verify(message, signature).map_err(|_| BadSignature)
+    }
+}
+
+/// A signature is not one of this key over this message. Says no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadSignature;
+
+impl fmt::Display for BadSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the signature is not one of this key over this message")
+    }
+}
+
+impl Error for BadSignature {}
 
 /// There is no signature. `source()` says why.
 #[derive(Debug, Clone)]

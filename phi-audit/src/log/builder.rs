@@ -133,7 +133,10 @@ impl AuditLogBuilder {
         };
         let bad_origin =
             Error::Config("AuditLogBuilder::origin takes 1 to 255 bytes without spaces, line breaks or `+`");
-        let key = VerifierKey::new(origin, signer.public_key()).map_err(|_| bad_origin)?;
+        let public_key = *signer.public_key().as_ed25519().ok_or(Error::Config(
+            "AuditLogBuilder::signer takes an Ed25519 key: C2SP checkpoints are signed with no other kind here",
+        ))?;
+        let key = VerifierKey::new(origin, public_key).map_err(|_| bad_origin)?;
         if self.pinned.is_some_and(|pinned| pinned != key) {
             return Err(Error::ForeignKey);
         }

@@ -79,7 +79,7 @@ mod local {
                 let next = census.generation.next(census.generation.domains)?;
                 let row = self.0.root.generation_row(&next, self.0.domains.now())?;
                 if self.0.store.commit(&Change::new().replace(census.row, row)).await? == Committed::Done {
-                    return Ok(());
+                    return self.note_generation(next.number).await;
                 }
             }
             Err(Error::Contended)

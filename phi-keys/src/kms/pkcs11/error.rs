@@ -45,6 +45,8 @@ pub enum Pkcs11Error {
     Busy,
     /// The pool was closed.
     Closed,
+    /// The pool was opened by the process that this one was forked from.
+    Forked,
     /// The token failed otherwise.
     Failed(Arc<dyn Error + Send + Sync>),
 }
@@ -52,6 +54,7 @@ pub enum Pkcs11Error {
 /// What a return value of PKCS#11 means wherever it comes from. What is not listed is [`Pkcs11Error::Failed`].
 const MEANINGS: &[(RvError, Meaning)] = &[
     (RvError::CryptokiNotInitialized, Meaning::Lost),
+    (RvError::DeviceError, Meaning::Lost),
     (RvError::DeviceRemoved, Meaning::Lost),
     (RvError::KeyHandleInvalid, Meaning::Lost),
     (RvError::ObjectHandleInvalid, Meaning::Lost),
@@ -158,9 +161,11 @@ impl From<Pkcs11Error> for KmsError {
             Pkcs11Error::Unsupported => {
                 Self::Misconfigured("choose a token and a key with AES-GCM, or AES key wrap with padding")
             }
-            Pkcs11Error::Module(_) | Pkcs11Error::KeyExists | Pkcs11Error::Closed | Pkcs11Error::Failed(_) => {
-                Self::failed(error)
-            }
+            Pkcs11Error::Module(_)
+            | Pkcs11Error::KeyExists
+            | Pkcs11Error::Closed
+            | Pkcs11Error::Forked
+            | Pkcs11Error::Failed(_) => Self::failed(error),
         }
     }
 }
@@ -191,6 +196,7 @@ impl fmt::Display for Pkcs11Error {
             Self::Refused => "the token refused: altered bytes, or another context",
             Self::Lost => "the token or the session with it is gone: insert the token, then try again",
             Self::Busy => "the token or its queue is full: try again, or open fewer sessions",
+            Self::Forked => "the process was forked after the pool was opened: open a pool in each process",
             Self::Closed => "the pool of sessions was closed: open another",
             Self::Failed(_) => "the token failed",
         })
@@ -256,6 +262,7 @@ mod tests {
             (Pkcs11Error::Unsupported, "misconfigured"),
             (Pkcs11Error::KeyExists, "failed"),
             (Pkcs11Error::Closed, "failed"),
+            (Pkcs11Error::Forked, "failed"),
         ];
         for (error, expected) in table {
             assert_eq!(KmsError::from(error.clone()).kind(), expected, "{error:?}");

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::error::Pkcs11Error;
 use super::login::Open;
 use super::pool::Pkcs11Pool;
-use super::versions::{self, Version};
+use super::versions;
 use super::wrap::{self, Mechanism};
 use crate::kms::{
     Binding, Capabilities, Carrier, ContextBinding, KekAct, KekChange, KekState, KekStatus, KekTarget, KekVersion,
@@ -50,7 +50,7 @@ impl Pkcs11Kms {
             (Carrier::from_bytes(Zeroizing::new(*carrier.expose())), *context.digest(), self.mechanism);
         let work = move |open: &Open, label: &str| {
             let newest = versions::newest(&open.session, label)?;
-            if !newest.works_by(mechanism) {
+            if !newest.wraps_by(mechanism) {
                 return Err(Pkcs11Error::Disabled);
             }
             Ok((newest.name(), mechanism.wrap(&open.session, newest.handle, &carrier, &digest)?))
@@ -70,7 +70,7 @@ impl Pkcs11Kms {
         let (version, blob, digest) = (wrapped.kek_version().to_owned(), blob.to_vec(), *context.digest());
         let work = move |open: &Open, label: &str| {
             let key = versions::named(&open.session, label, &version)?;
-            if !key.works_by(mechanism) {
+            if !key.unwraps_by(mechanism) {
                 return Err(Pkcs11Error::Disabled);
             }
             mechanism.unwrap(&open.session, key.handle, &blob, &digest)
@@ -80,16 +80,14 @@ impl Pkcs11Kms {
 
     async fn ask(&self) -> Result<KekStatus, KmsError> {
         let newest = self.run(|open, label| versions::newest(&open.session, label)).await?;
-        Ok(KekStatus::new(self.state(&newest), Some(newest.name())))
-    }
-
-    fn state(&self, version: &Version) -> KekState {
-        if version.works_by(self.mechanism) { KekState::Enabled } else { KekState::Disabled }
+        Ok(KekStatus::new(state(newest.wraps_by(self.mechanism)), Some(newest.name())))
     }
 
     async fn list(&self) -> Result<KekVersions, KmsError> {
         let versions = self.run(|open, label| versions::all(&open.session, label)).await?;
-        let versions = versions.iter().map(|version| KekVersion::new(version.name(), self.state(version), None));
+        let versions = versions
+            .iter()
+            .map(|version| KekVersion::new(version.name(), state(version.unwraps_by(self.mechanism)), None));
         Ok(KekVersions::new(&self.kek_id, versions.collect()))
     }
 
@@ -168,6 +166,10 @@ impl fmt::Debug for Pkcs11Kms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pkcs11Kms({})", self.kek_id)
     }
+}
+
+const fn state(usable: bool) -> KekState {
+    if usable { KekState::Enabled } else { KekState::Disabled }
 }
 
 /// Makes the first version of a KEK.

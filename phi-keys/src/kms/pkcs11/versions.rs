@@ -41,11 +41,20 @@ impl Version {
         wrap::choose(offered, self.encrypt || self.decrypt, self.wrap || self.unwrap)
     }
 
-    /// Whether the key may be used in both directions. A key that could not unwrap must not wrap either.
-    pub(super) const fn works_by(&self, mechanism: Mechanism) -> bool {
+    /// Whether the key may wrap. One that could not unwrap must not wrap either.
+    pub(super) const fn wraps_by(&self, mechanism: Mechanism) -> bool {
+        let may = match mechanism {
+            Mechanism::Gcm => self.encrypt,
+            Mechanism::KeyWrapPad => self.wrap,
+        };
+        may && self.unwraps_by(mechanism)
+    }
+
+    /// Whether the key may unwrap, which is all that an old version needs.
+    pub(super) const fn unwraps_by(&self, mechanism: Mechanism) -> bool {
         match mechanism {
-            Mechanism::Gcm => self.encrypt && self.decrypt,
-            Mechanism::KeyWrapPad => self.wrap && self.unwrap,
+            Mechanism::Gcm => self.decrypt,
+            Mechanism::KeyWrapPad => self.unwrap,
         }
     }
 

@@ -5,7 +5,7 @@ use phi_keys::pkcs11::{Pkcs11Error, Pkcs11Pool};
 use phi_keys::{
     Binding, Carrier, KekState, KekTarget, Keys, Kms, KmsAdmin, KmsError, MemoryKeyStore, Signer, WrapContext, Wrapped,
 };
-use ring::signature::{ED25519, UnparsedPublicKey};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
 use super::token::{Token, unique};
 use crate::support::patient;
@@ -252,6 +252,15 @@ async fn keys_that_another_tool_made_are_used_and_doubles_are_not() {
     let names: Vec<_> = kms.versions().await.unwrap().versions.into_iter().map(|version| version.name).collect();
     assert_eq!((names.len(), names[0].as_str()), (2, "01"));
 
+    // A version that only decrypts any more, as a tool may leave it, opens what it wrapped.
+    let old = session.find_objects(&[Attribute::Label(b"tool".to_vec()), Attribute::Id(vec![1])]).unwrap()[0];
+    session.update_attributes(old, &[Attribute::Encrypt(false)]).unwrap();
+    assert!(kms.unwrap_dek(&wrapped, &here()).await.is_ok());
+    assert!(kms.versions().await.unwrap().versions.iter().all(|version| version.state == KekState::Enabled));
+    session.update_attributes(old, &[Attribute::Decrypt(false), Attribute::Encrypt(true)]).unwrap();
+    assert_eq!(kms.unwrap_dek(&wrapped, &here()).await.unwrap_err().kind(), "disabled");
+    session.update_attributes(old, &[Attribute::Decrypt(true)]).unwrap();
+
     let double = make(&[0, 1], true);
     assert_eq!(kms.unwrap_dek(&wrapped, &here()).await.unwrap_err().kind(), "misconfigured");
     assert_eq!(kms.wrap_dek(&Carrier::generate().unwrap(), &here()).await.unwrap_err().kind(), "misconfigured");
@@ -284,7 +293,9 @@ async fn an_ed25519_key_signs_within_the_token() {
     assert_eq!(signer.public_key(), same.public_key());
     for message in [&b""[..], b"checkpoint", &[7; 4096]] {
         let signature = same.sign(message).await.unwrap();
-        UnparsedPublicKey::new(&ED25519, signer.public_key()).verify(message, &signature).unwrap();
+        let public_key = signer.public_key();
+        assert_eq!((public_key.algorithm(), public_key.as_bytes().len()), ("Ed25519", 32));
+        UnparsedPublicKey::new(&ED25519, public_key.as_ed25519().unwrap()).verify(message, &signature).unwrap();
     }
     let other = pool.create_signer("other").await.unwrap();
     assert_ne!(other.public_key(), signer.public_key());
@@ -300,4 +311,38 @@ async fn an_ed25519_key_signs_within_the_token() {
     assert!(matches!(mixed, Pkcs11Error::Failed(_)), "{mixed:?}");
     pool.close().await;
     assert!(signer.sign(b"checkpoint").await.is_err());
+}
+
+#[tokio::test]
+async fn a_p256_key_signs_within_the_token() {
+    let Some(token) = Token::own("pkcs11::softhsm::a_p256_key_signs_within_the_token") else { return };
+    let pool = token.pool().await;
+    let signer = pool.create_p256_signer("approvals").await.unwrap();
+    for taken in [pool.create_p256_signer("approvals").await, pool.create_signer("approvals").await] {
+        assert!(matches!(taken, Err(Pkcs11Error::KeyExists)), "one label, one key: {taken:?}");
+    }
+    let same = pool.signer("approvals").await.unwrap();
+    assert_eq!(signer.public_key(), same.public_key());
+    assert_eq!(signer.public_key().algorithm(), "ECDSA-P256-SHA256");
+    assert!(signer.public_key().as_ed25519().is_none());
+    for message in [&b""[..], b"approval", &[7; 4096]] {
+        let signature = same.sign(message).await.unwrap();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, signer.public_key().as_bytes().to_vec());
+        key.verify(message, &signature).unwrap();
+        signer.public_key().verify(message, &signature).unwrap();
+        for bit in 0..signature.len() * 8 {
+            let mut bad = signature;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(signer.public_key().verify(message, &bad).is_err(), "bit {bit}");
+        }
+    }
+
+    // The Ed25519 public key of another pair under this label beside it.
+    pool.create_signer("other").await.unwrap();
+    let session = token.session();
+    let label = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Label(b"other".to_vec())];
+    let public = session.find_objects(&label).unwrap()[0];
+    session.update_attributes(public, &[Attribute::Label(b"approvals".to_vec())]).unwrap();
+    assert!(matches!(pool.signer("approvals").await, Err(Pkcs11Error::KeyAmbiguous)));
+    pool.close().await;
 }
