@@ -2,6 +2,7 @@
 
 mod emulators;
 mod http;
+mod interpreter;
 mod openssl;
 pub(crate) mod packages;
 mod place;
@@ -27,13 +28,22 @@ pub(crate) enum Part {
     Ministack,
     Sdk,
     OpenSsl,
+    Python,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Postgres, Self::Redis, Self::SoftHsm, Self::Moto, Self::Ministack, Self::Sdk, Self::OpenSsl];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Postgres,
+        Self::Redis,
+        Self::SoftHsm,
+        Self::Moto,
+        Self::Ministack,
+        Self::Sdk,
+        Self::OpenSsl,
+        Self::Python,
+    ];
 
-    /// The word on the command line, and the module name of the tests that use the part.
+    /// The word on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -43,6 +53,16 @@ impl Part {
             Self::Ministack => "ministack",
             Self::Sdk => "sdk",
             Self::OpenSsl => "openssl",
+            Self::Python => "python",
+        }
+    }
+
+    /// The word in the names of the tests that use the part.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            // Python runs the implementations that are independent of the crates.
+            Self::Python => "independent",
+            other => other.name(),
         }
     }
 
@@ -56,6 +76,7 @@ impl Part {
             Self::Ministack => "ministack (AWS)",
             Self::Sdk => "vendors' Python SDKs",
             Self::OpenSsl => "OpenSSL",
+            Self::Python => "Python",
         }
     }
 
@@ -77,6 +98,7 @@ impl Part {
             Self::Moto | Self::Ministack => python::missing(python::EMULATORS),
             Self::Sdk => python::missing(python::SDKS),
             Self::OpenSsl => openssl::missing(),
+            Self::Python => interpreter::missing(),
         }
     }
 
@@ -89,6 +111,7 @@ impl Part {
             Self::Ministack => emulators::ministack(),
             Self::Sdk => sdks::provide(),
             Self::OpenSsl => openssl::provide(),
+            Self::Python => interpreter::provide(),
         }
     }
 }

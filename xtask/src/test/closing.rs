@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use super::listen::Suite;
@@ -54,7 +53,6 @@ fn by_package(suites: &[Suite]) -> Vec<Vec<String>> {
 
 fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    let in_process = [("SQLite", "sqlite", sqlite_version()), ("Python", "python", python_version())];
     // A real server of these cannot be had in a test; the table must not read as if one had been there.
     let simulated = [("Vault Transit", "vault", "a real Vault"), ("Google Cloud KMS", "gcp", "a real account")];
     for (title, word, service) in simulated {
@@ -63,15 +61,12 @@ fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec
             rows.push([title, "kms-sim", &place, &ran, verdict].map(str::to_owned).to_vec());
         }
     }
-    for (title, word, version) in in_process {
-        let place = if word == "sqlite" { "compiled in" } else { "this machine" };
-        if let Some((ran, verdict)) = naming(suites, word) {
-            rows.push([title, &version, place, &ran, verdict].map(str::to_owned).to_vec());
-        }
+    if let Some((ran, verdict)) = naming(suites, "sqlite") {
+        rows.push(["SQLite", &sqlite_version(), "compiled in", &ran, verdict].map(str::to_owned).to_vec());
     }
     for part in Part::ALL {
         if let Some((_, server)) = servers.iter().find(|(started, _)| *started == part) {
-            let (ran, verdict) = naming(suites, part.name())
+            let (ran, verdict) = naming(suites, part.word())
                 .unwrap_or_else(|| (format!("it started and answered {}; no test uses it yet", server.answered), "ok"));
             rows.push([part.title(), &server.version, &server.place, &ran, verdict].map(str::to_owned).to_vec());
         } else if plan.left_out.contains(&part) {
@@ -102,11 +97,6 @@ fn sqlite_version() -> String {
         (lines.next() == Some("name = \"libsqlite3-sys\"")).then(|| lines.next()?.split('"').nth(1)).flatten()
     });
     version.map_or_else(|| "unknown".to_owned(), |version| format!("libsqlite3-sys {version}"))
-}
-
-fn python_version() -> String {
-    let said = shell::output(Command::new("python3").arg("--version")).unwrap_or_default();
-    said.split_whitespace().nth(1).unwrap_or("not there").to_owned()
 }
 
 #[cfg(test)]

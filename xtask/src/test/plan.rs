@@ -20,12 +20,12 @@ const AREAS: &[Area] = &[
     Area {
         name: "keys",
         folder: "phi-keys",
-        parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack, Part::Sdk],
+        parts: &[Part::Postgres, Part::SoftHsm, Part::Moto, Part::Ministack, Part::Sdk, Part::Python],
     },
     Area { name: "derive", folder: "phi-derive", parts: &[] },
-    Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres, Part::OpenSsl] },
-    Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack] },
-    Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis] },
+    Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres, Part::OpenSsl, Part::Python] },
+    Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack, Part::Python] },
+    Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis, Part::Python] },
     Area { name: "redact", folder: "phi-redact", parts: &[] },
     Area { name: "examples", folder: "examples", parts: &[] },
 ];
@@ -100,13 +100,14 @@ mod tests {
     fn everything_needs_every_part_but_those_left_out() {
         let plan = Plan::parse(&["--without", "redis,moto"]).unwrap();
         assert_eq!(plan.left_out, [Part::Redis, Part::Moto].into());
-        assert_eq!(plan.parts, [Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Sdk, Part::OpenSsl].into());
+        let parts = [Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Sdk, Part::OpenSsl, Part::Python];
+        assert_eq!(plan.parts, parts.into());
     }
 
     #[test]
     fn an_area_needs_its_own_parts_only() {
         let plan = Plan::parse(&["session", "redact", "--without", "redis,softhsm"]).unwrap();
-        assert_eq!(plan.parts, [Part::Postgres].into());
+        assert_eq!(plan.parts, [Part::Postgres, Part::Python].into());
         assert_eq!(plan.left_out, [Part::Redis].into(), "what is not needed is not left out");
     }
 
