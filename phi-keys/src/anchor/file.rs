@@ -17,8 +17,8 @@ const VERSION: u8 = 1;
 const HEADER: [u8; 9] = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], MAGIC[4], MAGIC[5], MAGIC[6], MAGIC[7], VERSION];
 const LONGEST: usize = 1 << 20;
 const CHECKSUM: usize = 8;
-/// Length and checksum.
-const AROUND: usize = 4 + CHECKSUM;
+/// Length, its complement, and the checksum.
+const AROUND: usize = 4 + 4 + CHECKSUM;
 
 /// An anchor in a file of mode 0600. Any number of processes of one machine may share it.
 ///
@@ -134,7 +134,9 @@ impl FileAnchor {
             if record.len() > LONGEST {
                 return Err(AnchorError::TooLong);
             }
-            frames.extend_from_slice(&u32::try_from(record.len()).map_err(|_| AnchorError::TooLong)?.to_be_bytes());
+            let length = u32::try_from(record.len()).map_err(|_| AnchorError::TooLong)?;
+            frames.extend_from_slice(&length.to_be_bytes());
+            frames.extend_from_slice(&(!length).to_be_bytes());
             frames.extend_from_slice(record);
             frames.extend_from_slice(&checksum(record));
         }
@@ -168,22 +170,29 @@ impl FileAnchor {
 /// A record, and what is behind it.
 type Frame<'b> = (&'b [u8], &'b [u8]);
 
-/// The first record; `None` when nothing or only the beginning of one is left.
+/// The first record; `None` when nothing or only the beginning of one is left. What was written whole and was altered since is
+/// damage, wherever it is: were it taken for the beginning of a record, the next append would remove all that follows it.
 fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, AnchorError> {
-    let torn = if bytes.len() <= LONGEST + AROUND { Ok(None) } else { Err(AnchorError::Damaged) };
-    let Some((length, rest)) = bytes.split_first_chunk() else { return torn };
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| AnchorError::Damaged)?;
-    // No record is empty; a file may end in zeros after a power failure.
+    let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(None) };
+    let Some((complement, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*length);
+    if *complement != (!length).to_be_bytes() {
+        return torn(complement, &(!length).to_be_bytes(), rest);
+    }
+    let length = usize::try_from(length).map_err(|_| AnchorError::Damaged)?;
     if length == 0 || length > LONGEST {
-        return torn;
+        return Err(AnchorError::Damaged);
     }
-    let Some((record, rest)) = rest.split_at_checked(length) else { return torn };
-    let Some((found, rest)) = rest.split_first_chunk::<CHECKSUM>() else { return torn };
-    match *found == checksum(record) {
-        true => Ok(Some((record, rest))),
-        false if rest.iter().all(|byte| *byte == 0) => torn,
-        false => Err(AnchorError::Damaged),
-    }
+    let Some((record, rest)) = rest.split_at_checked(length) else { return Ok(None) };
+    let Some((found, rest)) = rest.split_first_chunk::<CHECKSUM>() else { return Ok(None) };
+    if *found == checksum(record) { Ok(Some((record, rest))) } else { torn(found, &checksum(record), rest) }
+}
+
+/// Nothing, when zeros took the place of what was still to be written, as after a power failure; else damage.
+fn torn<'b>(found: &[u8], right: &[u8], behind: &[u8]) -> Result<Option<Frame<'b>>, AnchorError> {
+    let written = found.iter().zip(right).take_while(|(found, right)| found == right).count();
+    let is_missing = found.iter().skip(written).chain(behind).all(|byte| *byte == 0);
+    if is_missing { Ok(None) } else { Err(AnchorError::Damaged) }
 }
 
 /// The first bytes of SHA-256: it tells damage from what was written, and protects nothing.

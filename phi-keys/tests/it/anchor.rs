@@ -293,12 +293,11 @@ fn private(folder: &Path, bytes: &[u8]) -> PathBuf {
 }
 
 #[tokio::test]
-async fn every_flipped_bit_of_an_anchor_is_refused_or_at_its_very_end() {
+async fn every_flipped_bit_of_an_anchor_is_refused() {
     let (clinic, good) = three().await;
     let folder = tempfile::tempdir().unwrap();
     let whole = FileAnchor::open(private(folder.path(), &good)).unwrap().read(0).await.unwrap();
     assert_eq!(whole.len(), 3);
-    let last = good.len() - whole[2].len() - 12;
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -308,12 +307,9 @@ async fn every_flipped_bit_of_an_anchor_is_refused_or_at_its_very_end() {
         };
         match read {
             Err(AnchorError::Damaged | AnchorError::Newer { .. }) => {}
-            // Indistinguishable from what a killed process leaves, unless it is somewhere before: then records are missed.
+            // A last byte that became zero cannot be told from one that was never written.
             Ok(records) => {
-                assert!(records.len() < 3 && whole.starts_with(&records), "bit {bit}");
-                let lost_more = bit / 8 < last;
-                let is_length = [9, 9 + whole[0].len() + 12, last].iter().any(|at| (*at..*at + 4).contains(&(bit / 8)));
-                assert!(!lost_more || is_length, "bit {bit}");
+                assert!(bit / 8 == good.len() - 1 && bad.ends_with(&[0]) && records == whole[..2], "bit {bit}");
             }
             Err(other) => panic!("bit {bit}: {other:?}"),
         }
