@@ -49,6 +49,8 @@ impl Label {
     pub const KEYRING: Self = Self::new("phi/v1/keyring");
     /// The message key of a sealed field (format F1), out of a data key.
     pub const FIELD: Self = Self::new("phi/v1/field");
+    /// The key of hedged nonces of sealed fields, out of a data key.
+    pub const NONCE: Self = Self::new("phi/v1/nonce");
     /// The input key of a sealed file (format F2), out of a data key.
     pub const FILE: Self = Self::new("phi/v1/file");
     /// The key of a blind index, out of the index domain key.

@@ -22,20 +22,31 @@ pub(crate) fn f1_open(input: &[u8]) {
     let key = MessageKey::derive(&KEY, Label::FIELD, parts.suite(), parts.salt());
     let Ok(plaintext) = key.open(&parts, AAD) else { return };
     let nonce = input[f1::HEADER_LEN - 12..f1::HEADER_LEN].try_into().expect("12 bytes");
-    let again = key.seal(Nonce::dangerous_from_bytes(nonce), AAD, &plaintext).expect("as short as before");
+    let (padding, mut again) = (parts.plaintext_len() - plaintext.len(), Vec::new());
+    key.seal_padded_into(Nonce::dangerous_from_bytes(nonce), AAD, &plaintext, padding, &mut again)
+        .expect("as short as before");
     assert_eq!(again, input);
+    let mut buffer = input.to_vec();
+    key.open_in_place(AAD, &mut buffer).expect("what has opened");
+    assert_eq!(buffer, plaintext.as_slice());
+    key.seal_in_place(Nonce::dangerous_from_bytes(nonce), AAD, padding, &mut buffer).expect("as short as before");
+    assert_eq!(buffer, input);
 }
 
 /// A value sealed with everything of the fuzzer's choosing opens, and does not after any one change.
 pub(crate) fn f1_seal(input: &[u8]) {
     let mut input = Input::new(input);
-    let suite = if input.byte().is_multiple_of(2) { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 };
+    let chosen = input.byte();
+    let suite = if chosen.is_multiple_of(2) { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 };
+    let suite = if chosen & 2 == 0 { suite } else { suite.padded() };
+    let padding = if suite.is_padded() { 1 + usize::from(chosen >> 2) } else { 0 };
     let (key, salt, nonce) = (input.array(), input.array(), Nonce::dangerous_from_bytes(input.array()));
     let (at, change) = (u16::from_be_bytes(input.array()), input.byte());
     let aad = input.short();
     let plaintext = input.rest();
     let message_key = MessageKey::derive(&key, Label::FIELD, suite, salt);
-    let mut sealed = message_key.seal(nonce, aad, plaintext).expect("a short plaintext");
+    let mut sealed = Vec::new();
+    message_key.seal_padded_into(nonce, aad, plaintext, padding, &mut sealed).expect("a short plaintext");
     let parts = f1::parse(&sealed).expect("what was sealed");
     assert_eq!((parts.suite(), parts.kid(), parts.salt()), (suite, derive::full_id(&key).kid(), salt));
     assert_eq!(message_key.open(&parts, aad).expect("what was sealed").as_slice(), plaintext);

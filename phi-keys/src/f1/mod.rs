@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The message key is `HKDF-Expand-SHA-256(key, label ‖ suite ‖ salt)`; suite, kid and salt are bound through it, the
-//! nonce through the cipher, and the associated data through the tag. F1 commits to the key through the kid. It does not
+//! nonce through the cipher, and the associated data through the tag. Under a padded suite the ciphertext is that of the
+//! plaintext, the byte `0x80` and as many zeros as the writer chose. F1 commits to the key through the kid. It does not
 //! commit to the associated data: whoever holds the key can make one value that opens under two contexts.
 //!
 //! ```
@@ -24,18 +25,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod error;
+mod key;
 mod nonce;
+mod padding;
+mod suite;
 mod text;
 
-use core::fmt;
-
-use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
-use zeroize::{Zeroize, Zeroizing};
-
-pub use nonce::{Nonce, NonceRun};
+pub use error::{FormatError, OpenError, SealError};
+pub use key::MessageKey;
+pub use nonce::{HEDGE_LEN, Nonce, NonceKey, NonceRun};
+pub use suite::Suite;
 pub use text::{from_text, to_text};
 
-use crate::derive::{self, KEY_LEN, Label};
 use crate::id::KeyId;
 use crate::random::{self, NoRandomness};
 
@@ -50,36 +52,6 @@ pub const MAX_PLAINTEXT: usize = 64 << 20;
 
 /// Bytes of a salt.
 pub const SALT_LEN: usize = 12;
-
-/// The cipher of a value. The numbers are frozen for ever and never chosen from a configuration while opening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Suite {
-    /// `0x01`: AES-256-GCM (NIST SP 800-38D).
-    Aes256Gcm,
-    /// `0x02`: ChaCha20-Poly1305 (RFC 8439), for machines without AES instructions.
-    ChaCha20Poly1305,
-}
-
-impl Suite {
-    /// The first byte of a value.
-    #[must_use]
-    pub const fn byte(self) -> u8 {
-        match self {
-            Self::Aes256Gcm => 0x01,
-            Self::ChaCha20Poly1305 => 0x02,
-        }
-    }
-
-    const fn from_byte(byte: u8) -> Result<Self, FormatError> {
-        match byte {
-            0x01 => Ok(Self::Aes256Gcm),
-            0x02 => Ok(Self::ChaCha20Poly1305),
-            0x11 | 0x12 => Err(FormatError::ReservedSuite(byte)),
-            _ => Err(FormatError::NotSealed),
-        }
-    }
-}
 
 /// A fresh random salt.
 ///
@@ -126,7 +98,13 @@ impl Parts<'_> {
         self.salt
     }
 
-    /// Bytes of the plaintext.
+    /// The same header over no ciphertext, for when the value is opened in its own memory.
+    #[must_use]
+    pub const fn header(&self) -> Parts<'static> {
+        Parts { suite: self.suite, kid: self.kid, salt: self.salt, nonce: self.nonce, body: &[] }
+    }
+
+    /// Bytes of the plaintext, with its padding if the suite has some.
     #[must_use]
     pub const fn plaintext_len(&self) -> usize {
         self.body.len().saturating_sub(TAG_LEN)
@@ -136,8 +114,7 @@ impl Parts<'_> {
 /// Takes a value apart.
 ///
 /// # Errors
-/// [`FormatError::NotSealed`] when it has fewer than 57 bytes or no known suite byte, and
-/// [`FormatError::ReservedSuite`] when a later version of this crate sealed it.
+/// [`FormatError::NotSealed`] when it has fewer than 57 bytes or no known suite byte.
 pub fn parse(sealed: &[u8]) -> Result<Parts<'_>, FormatError> {
     let (&suite, rest) = sealed.split_first().ok_or(FormatError::NotSealed)?;
     let (kid, rest) = rest.split_first_chunk().ok_or(FormatError::NotSealed)?;
@@ -150,195 +127,15 @@ pub fn parse(sealed: &[u8]) -> Result<Parts<'_>, FormatError> {
     Ok(Parts { suite, kid: KeyId::from_bytes(*kid), salt: *salt, nonce: *nonce, body })
 }
 
-/// A cipher under one message key, with what the header says about it.
-///
-/// The backend does not wipe its key schedule when this is dropped.
-pub struct MessageKey {
-    cipher: LessSafeKey,
-    suite: Suite,
-    kid: KeyId,
-    salt: [u8; SALT_LEN],
-}
-
-impl MessageKey {
-    /// The message key of one key, label, suite and salt.
-    #[must_use]
-    pub fn derive(key: &[u8; KEY_LEN], label: Label, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
-        let message_key = derive::expand(key, label, &key_info(suite, &salt));
-        Self::from_derived(&message_key, derive::full_id(key).kid(), suite, salt)
-    }
-
-    /// A message key that was derived already: `HKDF-Expand-SHA-256(key, label ‖ key_info(suite, salt))`, where `kid`
-    /// names that key.
-    #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the one `expect` cannot fail")]
-    pub fn from_derived(message_key: &[u8; KEY_LEN], kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
-        let algorithm = match suite {
-            Suite::Aes256Gcm => &AES_256_GCM,
-            Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
-        };
-        #[expect(clippy::expect_used, reason = "fails only for a wrong key length, and both ciphers take 32 bytes")]
-        let key = UnboundKey::new(algorithm, message_key).expect("both ciphers take keys of 32 bytes");
-        Self { cipher: LessSafeKey::new(key), suite, kid, salt }
-    }
-
-    /// The name of the key that the message key was derived from.
-    #[must_use]
-    pub const fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    /// The salt that the message key was derived with.
-    #[must_use]
-    pub const fn salt(&self) -> [u8; SALT_LEN] {
-        self.salt
-    }
-
-    /// Seals one plaintext.
-    ///
-    /// # Errors
-    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`].
-    pub fn seal(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
-        let mut out = Vec::with_capacity(OVERHEAD.saturating_add(plaintext.len()));
-        self.seal_into(nonce, aad, plaintext, &mut out)?;
-        Ok(out)
-    }
-
-    /// Seals one plaintext behind what `out` holds already. Allocates only when `out` lacks room.
-    ///
-    /// # Errors
-    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`]; `out` is then as it was.
-    pub fn seal_into(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
-        if plaintext.len() > MAX_PLAINTEXT {
-            return Err(SealError);
-        }
-        let nonce = nonce.into_bytes();
-        let start = out.len();
-        // One reservation, so that no plaintext is left behind in memory that a growing vector gave back.
-        out.reserve(OVERHEAD + plaintext.len());
-        out.push(self.suite.byte());
-        out.extend_from_slice(self.kid.as_bytes());
-        out.extend_from_slice(&self.salt);
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(plaintext);
-        let nonce = ring::aead::Nonce::assume_unique_for_key(nonce);
-        // `start + HEADER_LEN` bytes were just written; an empty slice is never taken.
-        let body = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
-        match self.cipher.seal_in_place_separate_tag(nonce, Aad::from(aad), body) {
-            Ok(tag) => {
-                out.extend_from_slice(tag.as_ref());
-                Ok(())
-            }
-            Err(_) => {
-                wipe(out, start);
-                Err(SealError)
-            }
-        }
-    }
-
-    /// Opens one value.
-    ///
-    /// # Errors
-    /// [`OpenError`], which says nothing more, when the value was sealed by another key or under other associated data,
-    /// or was altered.
-    pub fn open(&self, parts: &Parts<'_>, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let mut out = Zeroizing::new(Vec::with_capacity(parts.body.len()));
-        self.open_into(parts, aad, &mut out)?;
-        Ok(out)
-    }
-
-    /// Opens one value and puts the plaintext behind what `out` holds already. Needs room for the tag as well, and
-    /// allocates only when `out` lacks it.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open); `out` is then as it was.
-    pub fn open_into(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
-        if (parts.suite, parts.kid, parts.salt) != (self.suite, self.kid, self.salt) {
-            return Err(OpenError);
-        }
-        let start = out.len();
-        out.extend_from_slice(parts.body);
-        let nonce = ring::aead::Nonce::assume_unique_for_key(parts.nonce);
-        let body = out.get_mut(start..).unwrap_or_default();
-        match self.cipher.open_in_place(nonce, Aad::from(aad), body).map(|plaintext| plaintext.len()) {
-            Ok(length) => {
-                out.truncate(start + length);
-                Ok(())
-            }
-            Err(_) => {
-                wipe(out, start);
-                Err(OpenError)
-            }
-        }
-    }
-}
-
-/// Overwrites and removes everything from `start` on.
-fn wipe(out: &mut Vec<u8>, start: usize) {
-    out.get_mut(start..).unwrap_or_default().zeroize();
-    out.truncate(start);
-}
-
-impl fmt::Debug for MessageKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageKey({})", self.kid)
-    }
-}
-
-/// Bytes that are not a value of format F1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FormatError {
-    /// Fewer than 57 bytes, an unknown first byte, or a text without canonical encoding.
-    NotSealed,
-    /// A suite that is reserved for padded plaintexts and that this version does not open.
-    ReservedSuite(u8),
-}
-
-impl fmt::Display for FormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSealed => f.write_str("not a sealed value: shorter than 57 bytes or of an unknown format"),
-            Self::ReservedSuite(byte) => {
-                write!(f, "sealed with suite {byte:#04x}, which needs a later version of this crate")
-            }
-        }
-    }
-}
-
-impl core::error::Error for FormatError {}
-
-/// The plaintext is longer than [`MAX_PLAINTEXT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SealError;
-
-impl fmt::Display for SealError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sealed value holds at most 64 MiB: seal larger content as a file")
-    }
-}
-
-impl core::error::Error for SealError {}
-
-/// The value does not open. Deliberately without detail, which would help an attacker more than an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenError;
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the sealed value does not open under this key and context")
-    }
-}
-
-impl core::error::Error for OpenError {}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use zeroize::Zeroizing;
 
-    const SUITES: [Suite; 2] = [Suite::Aes256Gcm, Suite::ChaCha20Poly1305];
+    use super::*;
+    use crate::derive::{self, Label};
+
+    const SUITES: [Suite; 4] =
+        [Suite::Aes256Gcm, Suite::ChaCha20Poly1305, Suite::Aes256GcmPadded, Suite::ChaCha20Poly1305Padded];
 
     fn sealed(suite: Suite, plaintext: &[u8]) -> Vec<u8> {
         let key = MessageKey::derive(&[7; 32], Label::FIELD, suite, [3; 12]);
@@ -355,7 +152,7 @@ mod tests {
         for suite in SUITES {
             for plaintext in [&b""[..], b"412-65-3388"] {
                 let good = sealed(suite, plaintext);
-                assert_eq!(good.len(), OVERHEAD + plaintext.len());
+                assert_eq!(good.len(), OVERHEAD + plaintext.len() + usize::from(suite.is_padded()));
                 assert_eq!(open(&good, b"aad").unwrap().as_slice(), plaintext);
                 assert!(open(&good, b"aae").is_none());
                 for bit in 0..good.len() * 8 {
@@ -383,16 +180,86 @@ mod tests {
     }
 
     #[test]
-    fn reserved_and_unknown_suites_are_told_apart() {
+    fn every_first_byte_is_a_suite_or_no_sealed_value() {
         let mut value = sealed(Suite::Aes256Gcm, b"x");
         for byte in 0..=255 {
             value[0] = byte;
-            match (byte, parse(&value)) {
-                (0x01 | 0x02, Ok(_)) | (_, Err(FormatError::NotSealed)) => {}
-                (0x11 | 0x12, Err(FormatError::ReservedSuite(given))) => assert_eq!(given, byte),
-                other => panic!("{other:?}"),
-            }
+            let parsed = parse(&value).map(|parts| parts.suite().byte());
+            let known = SUITES.iter().any(|suite| suite.byte() == byte);
+            assert_eq!(parsed, if known { Ok(byte) } else { Err(FormatError::NotSealed) });
         }
+    }
+
+    #[test]
+    fn padding_hides_the_length_and_comes_off_again() {
+        for suite in SUITES {
+            let key = MessageKey::derive(&[7; 32], Label::FIELD, suite, [3; 12]);
+            let nonce = || Nonce::dangerous_from_bytes([9; 12]);
+            for plaintext in [&b""[..], b"Ada", b"ends in zeros\0\0", b"\x80\0"] {
+                let mut out = b"before".to_vec();
+                let padding = if suite.is_padded() { 40 - plaintext.len() } else { 0 };
+                key.seal_padded_into(nonce(), b"aad", plaintext, padding, &mut out).unwrap();
+                assert_eq!(out.len(), 6 + OVERHEAD + plaintext.len() + padding);
+                let sealed = out.split_off(6);
+                assert_eq!(open(&sealed, b"aad").unwrap().as_slice(), plaintext);
+
+                for room in [0, 200] {
+                    let mut buffer = plaintext.to_vec();
+                    buffer.reserve_exact(room);
+                    key.seal_in_place(nonce(), b"aad", padding, &mut buffer).unwrap();
+                    assert_eq!(buffer, sealed);
+                    key.open_in_place(b"aad", &mut buffer).unwrap();
+                    assert_eq!(buffer, plaintext);
+                }
+            }
+            let wrong = if suite.is_padded() { 0 } else { 1 };
+            let mut out = b"before".to_vec();
+            assert_eq!(key.seal_padded_into(nonce(), b"", b"x", wrong, &mut out), Err(SealError));
+            assert_eq!(key.seal_in_place(nonce(), b"", wrong, &mut out), Err(SealError));
+            assert_eq!(key.seal_in_place(nonce(), b"", MAX_PLAINTEXT + 1, &mut out), Err(SealError));
+            assert_eq!(out, b"before");
+        }
+    }
+
+    #[test]
+    fn a_padded_value_without_its_mark_is_refused() {
+        // Sealed by whoever holds the key and does not keep to the format: the bytes are authentic and have no padding.
+        let cipher = derive::expand(&[7; 32], Label::FIELD, &key_info(Suite::Aes256GcmPadded, &[3; 12]));
+        let cipher = ring::aead::UnboundKey::new(&ring::aead::AES_256_GCM, cipher.as_slice()).unwrap();
+        let cipher = ring::aead::LessSafeKey::new(cipher);
+        for unmarked in [&b""[..], b"x", b"\0\0\0"] {
+            let mut sealed = sealed(Suite::Aes256GcmPadded, b"")[..HEADER_LEN].to_vec();
+            let nonce = sealed[HEADER_LEN - 12..].try_into().unwrap();
+            let mut body = unmarked.to_vec();
+            cipher
+                .seal_in_place_append_tag(
+                    ring::aead::Nonce::assume_unique_for_key(nonce),
+                    ring::aead::Aad::from(b"aad"),
+                    &mut body,
+                )
+                .unwrap();
+            sealed.extend(body);
+            assert!(open(&sealed, b"aad").is_none());
+            let key = MessageKey::derive(&[7; 32], Label::FIELD, Suite::Aes256GcmPadded, [3; 12]);
+            assert_eq!(key.open_in_place(b"aad", &mut sealed), Err(OpenError));
+            assert!(sealed.is_empty());
+        }
+    }
+
+    #[test]
+    fn in_place_a_refused_value_leaves_nothing_behind() {
+        let good = sealed(Suite::Aes256Gcm, b"secret");
+        let key = MessageKey::derive(&[7; 32], Label::FIELD, Suite::Aes256Gcm, [3; 12]);
+        let mut buffer = good.clone();
+        assert_eq!(key.open_in_place(b"wrong", &mut buffer), Err(OpenError));
+        assert!(buffer.is_empty());
+        // What names another key was not touched.
+        let other = MessageKey::derive(&[8; 32], Label::FIELD, Suite::Aes256Gcm, [3; 12]);
+        let mut buffer = good.clone();
+        assert_eq!(other.open_in_place(b"aad", &mut buffer), Err(OpenError));
+        assert_eq!(buffer, good);
+        buffer.truncate(56);
+        assert_eq!(key.open_in_place(b"aad", &mut buffer), Err(OpenError));
     }
 
     #[test]
@@ -413,6 +280,7 @@ mod tests {
         let mut out = Vec::new();
         let long = vec![0; MAX_PLAINTEXT + 1];
         assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError));
+        assert!(key.seal(Nonce::random().unwrap(), b"", &long).is_err());
         assert_eq!(out.capacity(), 0);
     }
 }

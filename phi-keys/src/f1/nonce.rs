@@ -1,5 +1,11 @@
 //! Nonces that cannot be used twice by mistake.
 
+use core::fmt;
+
+use ring::hmac;
+
+use super::padding::MARK;
+use crate::derive::KEY_LEN;
 use crate::random::{self, NoRandomness};
 
 /// One nonce of 96 bits. It is consumed by the message that it seals and cannot be copied.
@@ -42,8 +48,23 @@ impl NonceRun {
     /// # Errors
     /// [`NoRandomness`] when the operating system gives none.
     pub fn random() -> Result<Self, NoRandomness> {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = random::bytes()?;
-        Ok(Self(u128::from_be_bytes([0, 0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l])))
+        random::bytes().map(Self::dangerous_from_start)
+    }
+
+    /// The next `count` nonces as a run of their own, for a thread of their own.
+    #[must_use]
+    pub fn split_off(&mut self, count: usize) -> Self {
+        let run = Self(self.0);
+        // Two lengths of memory fit into 128 bits.
+        self.0 = self.0.wrapping_add(count as u128) & (u128::MAX >> 32);
+        run
+    }
+
+    /// A run that begins at a number that the caller drew at random, or replays in a test.
+    #[must_use]
+    pub const fn dangerous_from_start(start: [u8; 12]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = start;
+        Self(u128::from_be_bytes([0, 0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l]))
     }
 
     /// The next nonce. A run repeats itself after 2^96 nonces only.
@@ -52,6 +73,52 @@ impl NonceRun {
         let [_, _, _, _, bytes @ ..] = self.0.to_be_bytes();
         self.0 = self.0.wrapping_add(1) & (u128::MAX >> 32);
         Nonce(bytes)
+    }
+}
+
+/// Random bytes that a hedged nonce takes in.
+pub const HEDGE_LEN: usize = 32;
+
+/// Makes nonces of random bytes *and* of the message, for hosts whose randomness may repeat: a virtual machine that is
+/// restored from a memory snapshot, or cloned.
+///
+/// `nonce = first 96 bits of HMAC-SHA-256(nonce key, random ‖ associated data ‖ plaintext with its padding)`. Where the
+/// random bytes repeat, a nonce repeats for the same message only, and then the whole value is the same.
+pub struct NonceKey(hmac::Key);
+
+impl NonceKey {
+    /// The nonce key that was derived with [`Label::NONCE`](crate::derive::Label::NONCE) beside a message key.
+    #[must_use]
+    pub fn from_derived(key: &[u8; KEY_LEN]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The nonce of one message. `aad` must say where it ends, as an encoded list of fields does.
+    #[must_use]
+    pub fn nonce(&self, random: &[u8; HEDGE_LEN], aad: &[u8], plaintext: &[u8], padding: usize) -> Nonce {
+        let mut mac = hmac::Context::with_key(&self.0);
+        [random, aad, plaintext].into_iter().for_each(|part| mac.update(part));
+        if padding > 0 {
+            mac.update(&[MARK]);
+            let mut zeros = padding - 1;
+            while zeros > 0 {
+                let chunk = [0; 64];
+                let some = chunk.get(..zeros).unwrap_or(&chunk);
+                mac.update(some);
+                zeros -= some.len();
+            }
+        }
+        let tag = mac.sign();
+        let mut nonce = [0; 12];
+        // A tag has 32 bytes, so every byte of the nonce is taken from it.
+        nonce.iter_mut().zip(tag.as_ref()).for_each(|(place, byte)| *place = *byte);
+        Nonce(nonce)
+    }
+}
+
+impl fmt::Debug for NonceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NonceKey([key])")
     }
 }
 
@@ -65,5 +132,38 @@ mod tests {
         assert_eq!(run.draw().into_bytes(), [0xff; 12]);
         assert_eq!(run.draw().into_bytes(), [0; 12]);
         assert_eq!(run.draw().into_bytes(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn parts_of_a_run_are_the_run() {
+        let start = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfd];
+        let (mut whole, mut parted) = (NonceRun::dangerous_from_start(start), NonceRun::dangerous_from_start(start));
+        for count in [2, 0, 5, 1] {
+            let mut part = parted.split_off(count);
+            for _ in 0..count {
+                assert_eq!(part.draw().into_bytes(), whole.draw().into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn every_bit_of_a_message_enters_its_hedged_nonce() {
+        let key = NonceKey::from_derived(&[7; 32]);
+        let base = key.nonce(&[1; 32], b"context", b"plaintext", 3).into_bytes();
+        assert_eq!(key.nonce(&[1; 32], b"context", b"plaintext", 3).into_bytes(), base);
+        for other in [
+            NonceKey::from_derived(&[8; 32]).nonce(&[1; 32], b"context", b"plaintext", 3),
+            key.nonce(&[2; 32], b"context", b"plaintext", 3),
+            key.nonce(&[1; 32], b"contexu", b"plaintext", 3),
+            key.nonce(&[1; 32], b"context", b"plaintexu", 3),
+            key.nonce(&[1; 32], b"context", b"plaintext", 0),
+            key.nonce(&[1; 32], b"context", b"plaintext", 4),
+            key.nonce(&[1; 32], b"context", b"plaintext", 200),
+        ] {
+            assert_ne!(other.into_bytes(), base);
+        }
+        let spelt_out = [&[1; 32][..], b"context", b"plaintext\x80\0\0"].concat();
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]), &spelt_out);
+        assert_eq!(base, tag.as_ref()[..12]);
     }
 }

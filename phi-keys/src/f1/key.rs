@@ -1,0 +1,259 @@
+//! Sealing and opening under one message key.
+
+use core::fmt;
+
+use ring::aead::{Aad, LessSafeKey, Nonce as CipherNonce, Tag, UnboundKey};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::padding::{MARK, pad, unpadded_len};
+use super::{
+    HEADER_LEN, MAX_PLAINTEXT, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite, key_info, parse,
+};
+use crate::derive::{self, KEY_LEN, Label};
+use crate::id::KeyId;
+
+/// A cipher under one message key, with what the header says about it.
+///
+/// The backend does not wipe its key schedule when this is dropped.
+pub struct MessageKey {
+    cipher: LessSafeKey,
+    suite: Suite,
+    kid: KeyId,
+    salt: [u8; SALT_LEN],
+}
+
+impl MessageKey {
+    /// The message key of one key, label, suite and salt.
+    #[must_use]
+    pub fn derive(key: &[u8; KEY_LEN], label: Label, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
+        let message_key = derive::expand(key, label, &key_info(suite, &salt));
+        Self::from_derived(&message_key, derive::full_id(key).kid(), suite, salt)
+    }
+
+    /// A message key that was derived already: `HKDF-Expand-SHA-256(key, label ‖ key_info(suite, salt))`, where `kid`
+    /// names that key.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the one `expect` cannot fail")]
+    pub fn from_derived(message_key: &[u8; KEY_LEN], kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
+        #[expect(clippy::expect_used, reason = "fails only for a wrong key length, and both ciphers take 32 bytes")]
+        let key = UnboundKey::new(suite.cipher(), message_key).expect("both ciphers take keys of 32 bytes");
+        Self { cipher: LessSafeKey::new(key), suite, kid, salt }
+    }
+
+    /// The name of the key that the message key was derived from.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    /// The salt that the message key was derived with.
+    #[must_use]
+    pub const fn salt(&self) -> [u8; SALT_LEN] {
+        self.salt
+    }
+
+    /// The suite that the message key was derived for.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// Seals one plaintext, with the least padding that the suite has.
+    ///
+    /// # Errors
+    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`].
+    pub fn seal(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut out = Vec::new();
+        self.seal_into(nonce, aad, plaintext, &mut out)?;
+        Ok(out)
+    }
+
+    /// Seals one plaintext behind what `out` holds already, with the least padding that the suite has. Allocates only
+    /// when `out` lacks room.
+    ///
+    /// # Errors
+    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`]; `out` is then as it was.
+    pub fn seal_into(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        self.seal_padded_into(nonce, aad, plaintext, self.suite.least_padding(), out)
+    }
+
+    /// As [`seal_into`](Self::seal_into), with `padding` bytes of padding: at least one under a padded suite, none under
+    /// another.
+    ///
+    /// # Errors
+    /// [`SealError`] when the plaintext or the padding is longer than [`MAX_PLAINTEXT`], or the suite does not have such
+    /// padding; `out` is then as it was.
+    pub fn seal_padded_into(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        plaintext: &[u8],
+        padding: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        self.admit(plaintext.len(), padding)?;
+        let nonce = nonce.into_bytes();
+        let start = out.len();
+        // One reservation, so that no plaintext is left behind in memory that a growing vector gave back.
+        out.reserve(OVERHEAD + plaintext.len() + padding);
+        out.extend_from_slice(&self.header(&nonce));
+        out.extend_from_slice(plaintext);
+        pad(out, padding);
+        self.encrypt(nonce, aad, start, out)
+    }
+
+    /// Turns the plaintext that `buffer` holds into its sealed value. Allocates only when `buffer` lacks room for
+    /// [`OVERHEAD`] and padding; what it held before is wiped then.
+    ///
+    /// # Errors
+    /// As [`seal_padded_into`](Self::seal_padded_into); `buffer` is then as it was.
+    pub fn seal_in_place(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        padding: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        let length = buffer.len();
+        self.admit(length, padding)?;
+        let nonce = nonce.into_bytes();
+        let needed = OVERHEAD + length + padding;
+        if buffer.capacity() < needed {
+            let mut grown = Vec::with_capacity(needed);
+            grown.extend_from_slice(buffer);
+            buffer.zeroize();
+            *buffer = grown;
+        }
+        // The buffer grows by zeros, the plaintext moves up by a header, and what it leaves is overwritten by the header.
+        buffer.resize(HEADER_LEN + length + padding, 0);
+        buffer.copy_within(..length, HEADER_LEN);
+        let header = self.header(&nonce);
+        if let Some(place) = buffer.get_mut(..HEADER_LEN) {
+            place.copy_from_slice(&header);
+        }
+        if padding > 0
+            && let Some(tail) = buffer.get_mut(HEADER_LEN + length..)
+        {
+            tail.fill(0);
+            tail.iter_mut().take(1).for_each(|first| *first = MARK);
+        }
+        self.encrypt(nonce, aad, 0, buffer)
+    }
+
+    /// Opens one value.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says nothing more, when the value was sealed by another key or under other associated data,
+    /// or was altered.
+    pub fn open(&self, parts: &Parts<'_>, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let mut out = Zeroizing::new(Vec::with_capacity(parts.body.len()));
+        self.open_into(parts, aad, &mut out)?;
+        Ok(out)
+    }
+
+    /// Opens one value and puts the plaintext behind what `out` holds already. Needs room for the tag as well, and
+    /// allocates only when `out` lacks it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `out` is then as it was.
+    pub fn open_into(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
+        if !self.seals(parts) {
+            return Err(OpenError);
+        }
+        let start = out.len();
+        out.extend_from_slice(parts.body);
+        let body = out.get_mut(start..).unwrap_or_default();
+        match self.decrypt(parts.nonce, aad, 0, body) {
+            Some(length) => {
+                // Behind the plaintext stand only padding and the tag.
+                out.truncate(start + length);
+                Ok(())
+            }
+            None => {
+                wipe(out, start);
+                Err(OpenError)
+            }
+        }
+    }
+
+    /// Turns the sealed value that `buffer` holds into its plaintext. Never allocates.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). When the cipher refuses, `buffer` is empty: it was overwritten by the attempt.
+    pub fn open_in_place(&self, aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), OpenError> {
+        let parts = parse(buffer).map_err(|_| OpenError)?;
+        if !self.seals(&parts) {
+            return Err(OpenError);
+        }
+        match self.decrypt(parts.nonce, aad, HEADER_LEN, buffer) {
+            Some(length) => {
+                buffer.truncate(length);
+                Ok(())
+            }
+            None => {
+                wipe(buffer, 0);
+                Err(OpenError)
+            }
+        }
+    }
+
+    /// Whether a value names this message key.
+    fn seals(&self, parts: &Parts<'_>) -> bool {
+        (parts.suite, parts.kid, parts.salt) == (self.suite, self.kid, self.salt)
+    }
+
+    fn admit(&self, length: usize, padding: usize) -> Result<(), SealError> {
+        let fits = length <= MAX_PLAINTEXT && padding <= MAX_PLAINTEXT;
+        if fits && self.suite.is_padded() == (padding > 0) { Ok(()) } else { Err(SealError) }
+    }
+
+    fn header(&self, nonce: &[u8; 12]) -> [u8; HEADER_LEN] {
+        let mut header = [0; HEADER_LEN];
+        let (suite, rest) = header.split_at_mut(1);
+        let (kid, rest) = rest.split_at_mut(16);
+        let (salt, last) = rest.split_at_mut(SALT_LEN);
+        suite.copy_from_slice(&[self.suite.byte()]);
+        kid.copy_from_slice(self.kid.as_bytes());
+        salt.copy_from_slice(&self.salt);
+        last.copy_from_slice(nonce);
+        header
+    }
+
+    /// Encrypts what stands behind the header at `start`, and appends the tag.
+    fn encrypt(&self, nonce: [u8; 12], aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let nonce = CipherNonce::assume_unique_for_key(nonce);
+        // The caller has just written the header; an empty slice is never taken.
+        let body = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
+        let tag: Option<Tag> = self.cipher.seal_in_place_separate_tag(nonce, Aad::from(aad), body).ok();
+        match tag {
+            Some(tag) => {
+                out.extend_from_slice(tag.as_ref());
+                Ok(())
+            }
+            None => {
+                wipe(out, start);
+                Err(SealError)
+            }
+        }
+    }
+
+    /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`: the length of the
+    /// plaintext.
+    fn decrypt(&self, nonce: [u8; 12], aad: &[u8], from: usize, bytes: &mut [u8]) -> Option<usize> {
+        let nonce = CipherNonce::assume_unique_for_key(nonce);
+        let plaintext = self.cipher.open_within(nonce, Aad::from(aad), bytes, from..).ok()?;
+        if self.suite.is_padded() { unpadded_len(plaintext) } else { Some(plaintext.len()) }
+    }
+}
+
+/// Overwrites and removes everything from `start` on.
+fn wipe(out: &mut Vec<u8>, start: usize) {
+    out.get_mut(start..).unwrap_or_default().zeroize();
+    out.truncate(start);
+}
+
+impl fmt::Debug for MessageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageKey({})", self.kid)
+    }
+}
