@@ -44,6 +44,9 @@ pub(crate) fn open(input: &[u8]) {
     let plaintext = input.rest();
     let ours = sealer.seal(plaintext, &place).expect("a live lease");
     assert_eq!(opener.open(&ours, &place).expect("what was sealed").expose().as_slice(), plaintext);
+    let mut buffer = plaintext.to_vec();
+    sealer.seal_in_place(&mut buffer, &place).expect("a live lease");
+    assert_eq!(opener.open_in_place(&mut buffer, &place).expect("what was sealed").expose(), &plaintext);
     assert!(opener.open(&ours, &Context::new("Patient", "ssn").record_id("1")).is_err());
     let mut bytes = ours.into_bytes();
     match cut {
@@ -103,7 +106,7 @@ impl<'a> Parts<'a> {
     }
 
     fn context(&self) -> Context<'a> {
-        let mut context = Context::new(self.record_type, "name");
+        let mut context = Context::new(self.record_type, "name").without_record();
         if let Some(tenant) = self.tenant {
             context = context.tenant(tenant);
         }

@@ -1,19 +1,102 @@
-//! The buffers in which associated data is written, on the stack for every context of ordinary size.
+//! Contexts as associated data, by `SPEC.md` section 2: on the stack for every context of ordinary size, and with what
+//! does not change from value to value encoded once.
 
-/// Takes associated data.
-pub(crate) trait Sink {
-    fn push(&mut self, bytes: &[u8]);
-}
+use phi_keys::{Keys, Scope};
+use phi_types::SubjectId;
 
-impl Sink for Vec<u8> {
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-}
+use crate::context::{ROOM, tag};
+use crate::{Context, ContextError, Field};
+
+/// Starts every encoding, so that no other protocol's bytes can be taken for a context.
+const MAGIC: &[u8; 10] = b"phi/aad/v1";
+
+/// Bytes before the value of an element: its tag and its length.
+const HEAD: usize = 5;
 
 /// Contexts up to this many bytes are encoded without touching the heap; a typical one takes about 140.
 const ON_STACK: usize = 320;
+
+/// The elements that a scope adds to every context, encoded once. An absent one is empty.
+#[derive(Debug, Clone)]
+pub(crate) struct ScopeAad {
+    tenant: Box<[u8]>,
+    subject: Box<[u8]>,
+    /// Whether one of them exceeds 2^32 − 1 bytes.
+    too_long: bool,
+}
+
+impl ScopeAad {
+    /// What a tenant's scope adds.
+    pub(crate) fn of(keys: &Keys, scope: &Scope) -> Self {
+        let subject = match scope {
+            Scope::Subject(subject) => Some(subject),
+            _ => None,
+        };
+        Self::new(Some(keys.tenant()), subject)
+    }
+
+    pub(crate) fn new(tenant: Option<&str>, subject: Option<&SubjectId>) -> Self {
+        let mut too_long = false;
+        let mut encoded = |tag, value: Option<&str>| {
+            let mut out = AadBuf::new();
+            too_long |= value.is_some_and(|value| out.element(tag, value.as_bytes()).is_err());
+            Box::from(out.as_slice())
+        };
+        let tenant = encoded(tag::TENANT, tenant);
+        let subject = encoded(tag::SUBJECT, subject.map(SubjectId::expose));
+        Self { tenant, subject, too_long }
+    }
+
+    /// Writes the associated data of a context in this scope. A buffer serves one scope: what it holds of the context
+    /// before is kept where the next begins alike.
+    pub(crate) fn write<'out>(&self, context: &Context<'_>, out: &'out mut AadBuf) -> Result<&'out [u8], ContextError> {
+        if let Some(element) = context.repeated {
+            return Err(ContextError::Repeated { element });
+        }
+        if self.too_long {
+            return Err(ContextError::TooLong);
+        }
+        if context.tenant.is_some_and(|named| self.tenant.get(HEAD..) != Some(named.as_bytes())) {
+            return Err(ContextError::OtherTenant);
+        }
+        // A group's key is nobody's in particular: records in it may name any subject.
+        let named = context.subject.map(|subject| subject.expose().as_bytes());
+        if !self.subject.is_empty() && named.is_some() && self.subject.get(HEAD..) != named {
+            return Err(ContextError::OtherSubject);
+        }
+        let optional = [
+            !self.tenant.is_empty(),
+            context.record_id.is_some(),
+            !self.subject.is_empty() || named.is_some(),
+            context.row_version.is_some(),
+        ];
+        let count = 2 + optional.into_iter().map(usize::from).sum::<usize>() + context.pairs.len();
+        let count = u8::try_from(count).map_err(|_| ContextError::TooMany)?;
+
+        out.begin(count, &self.tenant, context.field)?;
+        if let Some(id) = &context.record_id {
+            out.element(tag::RECORD_ID, id.text(&mut [0; ROOM]))?;
+        }
+        match named {
+            _ if !self.subject.is_empty() => out.push(&self.subject),
+            Some(subject) => out.element(tag::SUBJECT, subject)?,
+            None => {}
+        }
+        if let Some(version) = context.row_version {
+            out.element(tag::ROW_VERSION, &version.to_be_bytes())?;
+        }
+        for (key, value) in &context.pairs {
+            out.pair(key.as_bytes(), value.as_bytes())?;
+        }
+        Ok(out.as_slice())
+    }
+}
+
+/// The associated data of exactly what a context names.
+pub(crate) fn of(context: &Context<'_>) -> Result<Vec<u8>, ContextError> {
+    let mut out = AadBuf::new();
+    ScopeAad::new(context.tenant, context.subject).write(context, &mut out).map(<[u8]>::to_vec)
+}
 
 /// Bytes of associated data under construction.
 pub(crate) struct AadBuf {
@@ -21,19 +104,65 @@ pub(crate) struct AadBuf {
     used: usize,
     /// Holds everything as soon as the stack part is too small.
     heap: Vec<u8>,
+    /// What the buffer begins with: so many elements, the tenant and this field, in so many bytes on the stack.
+    lead: Option<(u8, Field, usize)>,
 }
 
 impl AadBuf {
     pub(crate) const fn new() -> Self {
-        Self { stack: [0; ON_STACK], used: 0, heap: Vec::new() }
+        Self { stack: [0; ON_STACK], used: 0, heap: Vec::new(), lead: None }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         if self.heap.is_empty() { self.stack.get(..self.used).unwrap_or_default() } else { &self.heap }
     }
-}
 
-impl Sink for AadBuf {
+    /// Starts a context, of which this much may be there already.
+    #[inline]
+    fn begin(&mut self, count: u8, tenant: &[u8], field: Field) -> Result<(), ContextError> {
+        self.heap.clear();
+        if let Some((led, last, end)) = self.lead
+            && led == count
+            && last.is_same_constant(field)
+        {
+            self.used = end;
+            return Ok(());
+        }
+        (self.used, self.lead) = (0, None);
+        let [a, b, c, d, e, f, g, h, i, j] = *MAGIC;
+        self.push(&[a, b, c, d, e, f, g, h, i, j, count]);
+        self.push(tenant);
+        self.element(tag::RECORD_TYPE, field.record_type().as_bytes())?;
+        self.element(tag::FIELD, field.name().as_bytes())?;
+        if self.heap.is_empty() {
+            self.lead = Some((count, field, self.used));
+        }
+        Ok(())
+    }
+
+    /// Writes `u8 tag ‖ u32be length ‖ value`.
+    #[inline]
+    fn element(&mut self, tag: u8, value: &[u8]) -> Result<(), ContextError> {
+        let length = u32::try_from(value.len()).map_err(|_| ContextError::TooLong)?;
+        let [a, b, c, d] = length.to_be_bytes();
+        self.push(&[tag, a, b, c, d]);
+        self.push(value);
+        Ok(())
+    }
+
+    /// Writes a pair, whose value is `u32be length of key ‖ key ‖ value`.
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), ContextError> {
+        let length = key.len().checked_add(value.len()).and_then(|length| length.checked_add(4));
+        let length = length.and_then(|length| u32::try_from(length).ok()).ok_or(ContextError::TooLong)?;
+        let key_length = u32::try_from(key.len()).map_err(|_| ContextError::TooLong)?;
+        self.push(&[tag::PAIR]);
+        self.push(&length.to_be_bytes());
+        self.push(&key_length.to_be_bytes());
+        self.push(key);
+        self.push(value);
+        Ok(())
+    }
+
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         if self.heap.is_empty() {
@@ -43,7 +172,7 @@ impl Sink for AadBuf {
                 self.used = end;
                 return;
             }
-            self.heap = Vec::with_capacity(end.saturating_mul(2));
+            self.heap.reserve(end.saturating_mul(2));
             self.heap.extend_from_slice(self.stack.get(..self.used).unwrap_or_default());
         }
         self.heap.extend_from_slice(bytes);
@@ -64,6 +193,38 @@ mod tests {
             }
             assert_eq!(buffer.as_slice(), expected, "{total}");
             assert_eq!(buffer.heap.is_empty(), total <= ON_STACK);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_again_holds_the_next_context_alone() {
+        const LONG: &str = "a record type that fills most of the stack part of the buffer, of which it takes \
+            a hundred and sixty bytes and so some more than half, whatever else there is in a context";
+        let long_id = "7".repeat(ON_STACK);
+        let (name, ssn, long) =
+            (Context::new("Patient", "name"), Context::new("Patient", "ssn"), Context::new(LONG, LONG));
+        let contexts = [
+            name.record_id("1"),
+            name.record_id("22"),
+            name.record_id(long_id.as_str()),
+            name.record_id("3"),
+            name.without_record(),
+            ssn.record_id("3"),
+            ssn.record_id("3").pair("a", "b"),
+            ssn.record_id("4").row_version(4),
+            long.record_id("1"),
+            long.record_id("2"),
+            name.record_id("5"),
+            // Other constants of the same text.
+            Context::new(String::from("Patient").leak(), "name").record_id("6"),
+        ];
+        let scope = ScopeAad::new(Some("clinic"), Some(&SubjectId::new("ada").unwrap()));
+        let mut buffer = AadBuf::new();
+        for first in &contexts {
+            for context in [first].into_iter().chain(&contexts) {
+                let fresh = scope.write(context, &mut AadBuf::new()).unwrap().to_vec();
+                assert_eq!(scope.write(context, &mut buffer).unwrap(), fresh, "{context:?}");
+            }
         }
     }
 }

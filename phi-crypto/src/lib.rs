@@ -29,6 +29,7 @@
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
 //!   that are replaced while connections are open.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
+//! - [`Padding`] hides how long values are, [`Sealer::hedged`] is for hosts that are restored from memory snapshots.
 //!
 //! The formats are those of `SPEC.md`, and frozen: a sealed field is 57 bytes longer than its plaintext, a file 96 bytes
 //! and 0.1 %.
@@ -52,8 +53,10 @@
 //! - A sealed value is confidential and bound to tenant, record type, field, subject and whatever else its [`Context`]
 //!   names. It is not bound to time: bind the row version against the return of an older value.
 //! - Nonces are 96 bits from the operating system for every message, so a forked process repeats none, and a cloned virtual
-//!   machine none as far as its getrandom is reseeded (VMGenID, Linux 5.18 and later). Bounds are in `SPEC.md` section 6.
-//! - A stored value shows its length, and which values share a patient's key and an epoch of a writing process.
+//!   machine none as far as its getrandom is reseeded (VMGenID, Linux 5.18 and later). Where it may not be, seal with
+//!   [`Sealer::hedged`]. Bounds are in `SPEC.md` section 6.
+//! - A stored value shows its length, or with [`Padding`] the length that it was padded to, and which values share a
+//!   patient's key and an epoch of a writing process.
 //! - A message key is unusable once the lease of its data key has ended, and is dropped by one of the next requests for a
 //!   key. The cipher backend does not wipe its key schedules; plaintext buffers of this crate are wiped on the opening
 //!   side.
@@ -61,6 +64,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod aad;
+mod bytes;
 mod cache;
 mod context;
 pub mod file;
@@ -73,23 +77,24 @@ mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]
 mod shred;
+mod threads;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use context::{Context, ContextError, RecordId};
+pub use context::{Context, ContextError, Field, RecordId};
 pub use index::{
     BlindIndex, CompoundIndex, CompoundSpec, IndexError, IndexPlan, IndexSpec, IndexWarning, PartitionedIndex,
     PartitionedSpec, Tag, Tags, Transform,
 };
-pub use open::{OpenError, OpenObserver, Opened, Opener, OpenerBuilder, ScopedOpener};
+pub use open::{OpenError, OpenManyError, OpenObserver, Opened, Opener, OpenerBuilder, Reseal, ScopedOpener};
 pub use phi_keys::f1::{FormatError, Suite};
 pub use phi_keys::{KeyId, Keys, Scope};
 pub use phi_types::{Phi, SubjectId};
 pub use plaintext::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
 #[cfg(feature = "serde")]
 pub use plaintext::{Json, JsonRef};
-pub use record::{Field, Record, RecordError, RecordKey};
-pub use seal::{ScopedSealer, SealError, Sealer, SealerBuilder};
+pub use record::{Record, RecordError, RecordKey};
+pub use seal::{Padding, ScopedSealer, SealError, Sealer, SealerBuilder};
 pub use sealed::Sealed;
 #[cfg(feature = "sqlite")]
 pub use shred::{IndexColumn, PendingSubjectShred, ShredError, SubjectShredded, shred_subject, shred_subject_in};

@@ -1,6 +1,7 @@
 """An independent implementation of SPEC.md, in plain Python without packages.
 
     verify.py vectors        prints tests/vectors/v1.json
+    verify.py padded         prints tests/vectors/v1-padded.json
     verify.py open FILE      opens every value of FILE, as vectors are written, and checks its tags
     verify.py seal COUNT     prints COUNT freshly sealed values with random keys, contexts and plaintexts
 
@@ -137,7 +138,7 @@ def _chacha(key, nonce, aad, data, sealing):
     return result, _poly1305(one_time, _pad16(aad) + _pad16(ciphertext) + lengths)
 
 
-CIPHERS = {1: _gcm, 2: _chacha}
+CIPHERS = {0x01: _gcm, 0x02: _chacha, 0x11: _gcm, 0x12: _chacha}
 
 # --- SPEC.md section 1: conventions --------------------------------------------------------------------------------
 
@@ -190,22 +191,45 @@ def message_key(data_key, suite, salt):
     return expand(data_key, "phi/v1/field", bytes([suite]) + salt)
 
 
-def seal(data_key, suite, salt, nonce, context, plaintext):
+def padded(suite, plaintext, padding):
+    """What enters the cipher: `padding` bytes more than the plaintext under a padded suite."""
+    return plaintext + b"\x80" + bytes(padding - 1) if suite in (0x11, 0x12) else plaintext
+
+
+def seal(data_key, suite, salt, nonce, context, plaintext, padding=1):
     key = message_key(data_key, suite, salt)
-    ciphertext, tag = CIPHERS[suite](key, nonce, aad(context), plaintext, True)
+    ciphertext, tag = CIPHERS[suite](key, nonce, aad(context), padded(suite, plaintext, padding), True)
     return bytes([suite]) + kid(data_key) + salt + nonce + ciphertext + tag
 
 
 def open_sealed(data_key, context, sealed):
-    if len(sealed) < 57 or sealed[0] not in (0x01, 0x02, 0x11, 0x12):
+    if len(sealed) < 57 or sealed[0] not in CIPHERS:
         raise NotSealed
     suite, salt, nonce = sealed[0], sealed[17:29], sealed[29:41]
-    if suite not in CIPHERS or sealed[1:17] != kid(data_key):
+    if sealed[1:17] != kid(data_key):
         raise Refused
-    plaintext, tag = CIPHERS[suite](message_key(data_key, suite, salt), nonce, aad(context), sealed[41:-16], False)
+    message, tag = CIPHERS[suite](message_key(data_key, suite, salt), nonce, aad(context), sealed[41:-16], False)
     if not hmac.compare_digest(tag, sealed[-16:]):
         raise Refused
-    return plaintext
+    if suite in (0x01, 0x02):
+        return message
+    plaintext = message.rstrip(b"\0")
+    if plaintext[-1:] != b"\x80":
+        raise Refused
+    return plaintext[:-1]
+
+
+def hedged_nonces(case):
+    """The nonces of the messages of one batch."""
+    data_key, random_bytes = bytes.fromhex(case["data_key"]), bytes.fromhex(case["random"])
+    nonce_key = expand(data_key, "phi/v1/nonce", bytes([case["suite"]]) + bytes.fromhex(case["salt"]))
+    nonces = []
+    for i, message in enumerate(case["messages"]):
+        last = (int.from_bytes(random_bytes[16:], "big") + i) % 2**128
+        text = padded(case["suite"], bytes.fromhex(message["plaintext"]), message["padding"])
+        hashed = random_bytes[:16] + last.to_bytes(16, "big") + aad(message["context"]) + text
+        nonces.append(hmac.new(nonce_key, hashed, hashlib.sha256).digest()[:12].hex())
+    return nonces
 
 
 # --- section 4: text form ------------------------------------------------------------------------------------------
@@ -361,6 +385,69 @@ def make_vectors():
     return {"contexts": contexts, "fields": fields, "refused": refused, "tags": tags}
 
 
+def make_padded():
+    pattern = lambda start, size: bytes((start + i) % 256 for i in range(size))
+    plaintexts = [(b"", 1), (b"", 32), (b"Ada Lovelace", 20), (b"ends like padding\x80\0\0", 3), (pattern(0, 64), 64)]
+    fields, refused, hedged = [], [], []
+    for suite in (0x11, 0x12):
+        for i, (plaintext, padding) in enumerate(plaintexts):
+            data_key, salt, nonce = pattern(23 * i + suite, 32), pattern(0x40 + i, 12), pattern(0x80 + i, 12)
+            context = CONTEXTS["every element" if i % 2 else "least"]
+            sealed = seal(data_key, suite, salt, nonce, context, plaintext, padding)
+            fields.append(
+                {
+                    "name": f"suite {suite}, {len(plaintext)} bytes and {padding}",
+                    "data_key": data_key.hex(),
+                    "kid": kid(data_key).hex(),
+                    "suite": suite,
+                    "salt": salt.hex(),
+                    "nonce": nonce.hex(),
+                    "context": context,
+                    "message_key": message_key(data_key, suite, salt).hex(),
+                    "plaintext": plaintext.hex(),
+                    "padding": padding,
+                    "sealed": sealed.hex(),
+                    "text": to_text(sealed),
+                }
+            )
+
+        data_key, salt, nonce = pattern(suite, 32), pattern(0x50, 12), pattern(0x90, 12)
+        context, header = CONTEXTS["least"], bytes([suite]) + kid(data_key) + salt + nonce
+        for name, message in (
+            ("no message", b""),
+            ("zeros alone", bytes(32)),
+            ("no mark", b"Ada Lovelace"),
+            ("another mark", b"Ada Lovelace\x81" + bytes(3)),
+            ("a byte behind the mark", b"Ada Lovelace\x80\x01"),
+        ):
+            key = message_key(data_key, suite, salt)
+            ciphertext, tag = CIPHERS[suite](key, nonce, aad(context), message, True)
+            value = header + ciphertext + tag
+            refused.append(
+                {"name": name, "why": "refused", "data_key": data_key.hex(), "context": context, "sealed": value.hex()}
+            )
+        value = bytes.fromhex(fields[-1]["sealed"])
+        for name, changed in (
+            ("padding cut off", value[:-1]),
+            ("the suite without padding", bytes([suite & 0x0F]) + value[1:]),
+            ("the other padded suite", bytes([suite ^ 0x03]) + value[1:]),
+        ):
+            case = {"data_key": fields[-1]["data_key"], "context": fields[-1]["context"], "sealed": changed.hex()}
+            refused.append({"name": name, "why": "refused", **case})
+
+    for suite in (0x01, 0x02, 0x11, 0x12):
+        case = {"data_key": pattern(suite, 32).hex(), "suite": suite, "salt": pattern(0x30, 12).hex()}
+        # The last message's number passes the end of 128 bits.
+        case["random"] = (pattern(0x60, 16) + b"\xff" * 15 + b"\xfd").hex()
+        texts = (b"", b"Ada Lovelace", b"Ada Lovelace", pattern(0, 200))
+        case["messages"] = [
+            {"context": list(CONTEXTS.values())[i], "plaintext": text.hex(), "padding": (1, 20, 20, 70)[i] if suite > 2 else 0}
+            for i, text in enumerate(texts)
+        ]
+        hedged.append({**case, "nonces": hedged_nonces(case)})
+    return {"fields": fields, "refused": refused, "hedged": hedged}
+
+
 def check(vectors):
     for case in vectors.get("contexts", []):
         assert aad(case["context"]).hex() == case["aad"], case["name"]
@@ -376,6 +463,8 @@ def check(vectors):
             assert isinstance(refusal, Refused) == (case["why"] == "refused"), case["name"]
     for case in vectors.get("tags", []):
         assert index_tag(case) == case["tag"], case
+    for case in vectors.get("hedged", []):
+        assert hedged_nonces(case) == case["nonces"], case
     return sum(len(cases) for cases in vectors.values())
 
 
@@ -391,8 +480,9 @@ def make_fresh(count):
         if random.random() < 0.5:
             context["row_version"] = random.randrange(2**64)
         context["pairs"] = [list(pair) for pair in {words(): words() for _ in range(random.randrange(4))}.items()]
-        data_key, suite, plaintext = os.urandom(32), random.choice((1, 2)), os.urandom(random.randrange(300))
-        sealed = seal(data_key, suite, os.urandom(12), os.urandom(12), context, plaintext)
+        data_key, suite, plaintext = os.urandom(32), random.choice(list(CIPHERS)), os.urandom(random.randrange(300))
+        padding = random.randrange(1, 90)
+        sealed = seal(data_key, suite, os.urandom(12), os.urandom(12), context, plaintext, padding)
         fields.append(
             {
                 "name": f"fresh {i}",
@@ -411,6 +501,8 @@ def main(arguments):
     match arguments:
         case ["vectors"]:
             print(json.dumps(make_vectors(), indent=1, ensure_ascii=False))
+        case ["padded"]:
+            print(json.dumps(make_padded(), indent=1, ensure_ascii=False))
         case ["open", path]:
             with open(path, encoding="utf-8") as file:
                 print(f"{check(json.load(file))} cases verified")

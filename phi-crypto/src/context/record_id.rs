@@ -44,7 +44,7 @@ impl RecordId<'_> {
     }
 
     /// The text, written into `room` where it is not text already.
-    pub(super) fn text<'t>(&'t self, room: &'t mut [u8; ROOM]) -> &'t [u8] {
+    pub(crate) fn text<'t>(&'t self, room: &'t mut [u8; ROOM]) -> &'t [u8] {
         match self.0 {
             Id::Text(text) => text.as_bytes(),
             Id::Signed(number) => decimal(number.unsigned_abs(), number < 0, room),
@@ -58,7 +58,7 @@ impl RecordId<'_> {
 }
 
 /// The longest id that is not text: a UUID.
-pub(super) const ROOM: usize = 36;
+pub(crate) const ROOM: usize = 36;
 
 /// Decimal digits at the end of `room`, which every number of 64 bits and its sign fit into.
 fn decimal(mut number: u64, negative: bool, room: &mut [u8; ROOM]) -> &[u8] {

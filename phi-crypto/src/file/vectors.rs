@@ -70,7 +70,11 @@ async fn the_published_vectors_of_cobblestone_256_hold() {
             assert!(!test.flags.contains(&TestFlag::HeaderFailure), "{name}");
             let file = || {
                 let key = cipher(&test.key, &test.ctx, &sealed).unwrap();
-                let key = FileKey::with_cipher(key, (world.lease)(), world.witness.witness(&Context::new("V", "v")));
+                let key = FileKey::with_cipher(
+                    key,
+                    (world.lease)(),
+                    world.witness.witness(&Context::new("V", "v").without_record()),
+                );
                 let mut source = Cursor::new([&[0; FileHead::LEN - PREFIX], &sealed[..]].concat());
                 source.set_position(FileHead::LEN as u64);
                 FileOpener::with(Opening::new(key), source)
@@ -204,7 +208,8 @@ fn open(world: &World, data_key: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Vec
     let input_key = derive::expand(data_key, Label::FILE, &head.header[5..6]);
     let cipher = Cipher::matching(&input_key, &head.salt, [&head.header, aad], &head.commitment);
     let cipher = cipher.map_err(|_| FileError::Refused)?;
-    let key = FileKey::with_cipher(cipher, (world.lease)(), world.witness.witness(&Context::new("V", "v")));
+    let key =
+        FileKey::with_cipher(cipher, (world.lease)(), world.witness.witness(&Context::new("V", "v").without_record()));
     let mut out = Vec::new();
     FileOpener::with(Opening::new(key), source).read_to_end(&mut out)?;
     Ok(out)
@@ -287,7 +292,7 @@ async fn files_go_both_ways_between_here_and_the_independent_implementation() {
 
     let folder = tempfile::tempdir().unwrap();
     let context = json!({ "tenant": "clinic", "record_type": "Scan", "field": "image", "record_id": "7431" });
-    let aad = Context::new("Scan", "image").tenant("clinic").record_id("7431").to_aad().unwrap();
+    let aad = Context::new("Scan", "image").record_id("7431").tenant("clinic").to_aad().unwrap();
     let files: Vec<Value> = lengths
         .iter()
         .enumerate()

@@ -1,22 +1,30 @@
 //! Opening.
 
 mod error;
+mod many;
 mod observer;
+mod reseal;
 mod salts;
 mod scoped;
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use phi_keys::f1::Suite;
 use phi_keys::{DataKey, KeyId, Keys, Scope};
+use phi_types::SubjectId;
 
 use self::salts::Salts;
+use crate::Context;
 use crate::handles::Handles;
 
 pub use error::OpenError;
+pub use many::OpenManyError;
 pub(crate) use observer::Witness;
 pub use observer::{OpenObserver, Opened};
+pub use reseal::Reseal;
 pub use scoped::ScopedOpener;
 
 /// Makes openers for patients and groups. Cheap to clone; an application has one.
@@ -47,13 +55,38 @@ pub struct Opener(Arc<Shared>);
 struct Shared {
     keys: Keys,
     observer: Option<Arc<dyn OpenObserver>>,
+    reseal_to: Option<Suite>,
+    threads: NonZeroUsize,
     salts: Handles<Salts>,
+}
+
+impl Shared {
+    fn reseal_suite(&self, suite: Suite) -> Option<Reseal> {
+        self.reseal_to.filter(|wanted| *wanted != suite).map(|_| Reseal::OtherSuite)
+    }
+
+    /// Tells the observer of what was opened, and of what was altered or brought here from elsewhere.
+    fn tell(
+        &self,
+        context: &Context<'_>,
+        subject: Option<&SubjectId>,
+        reseal: Option<Reseal>,
+        opened: Result<(), OpenError>,
+    ) {
+        let Some(observer) = &self.observer else { return };
+        let what = Opened { field: context.field(), subject: subject.or(context.subject), reseal };
+        match opened {
+            Ok(()) => observer.opened(&what),
+            Err(OpenError::Refused | OpenError::UnknownKey { .. }) => observer.refused(&what),
+            Err(_) => {}
+        }
+    }
 }
 
 impl Opener {
     /// Starts with the keys; everything else has a default.
     pub fn builder(keys: Keys) -> OpenerBuilder {
-        OpenerBuilder { keys, observer: None }
+        OpenerBuilder { keys, observer: None, reseal_to: None, threads: NonZeroUsize::MIN }
     }
 
     /// An opener that holds every key of the scope that may still open, valid while their leases are.
@@ -63,7 +96,7 @@ impl Opener {
     /// # Errors
     /// [`phi_keys::Error`] when the keys cannot be had: the store or the KMS does not answer, or the subject was shredded.
     pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedOpener, phi_keys::Error> {
-        Ok(ScopedOpener::new(Arc::clone(&self.0), scope, self.0.keys.data_keys(scope).await?))
+        Ok(ScopedOpener::with_all(Arc::clone(&self.0), scope, self.0.keys.data_keys(scope).await?))
     }
 
     /// An opener that holds the keys of these values, as [`Sealed::kid`](crate::Sealed::kid) names them, valid while their
@@ -101,6 +134,8 @@ impl fmt::Debug for Opener {
 pub struct OpenerBuilder {
     keys: Keys,
     observer: Option<Arc<dyn OpenObserver>>,
+    reseal_to: Option<Suite>,
+    threads: NonZeroUsize,
 }
 
 impl OpenerBuilder {
@@ -110,11 +145,25 @@ impl OpenerBuilder {
         self
     }
 
+    /// The suite that values should have: those of another are reported as to be [resealed](Reseal), and are opened like
+    /// the others. With [`Suite::padded`] these are the values that show their length.
+    pub const fn reseal_to(mut self, suite: Suite) -> Self {
+        self.reseal_to = Some(suite);
+        self
+    }
+
+    /// Threads that one batch may use, one unless set. They are started within the call when the batch is large enough to
+    /// gain by them, and have ended when it returns.
+    pub const fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// The opener.
     #[must_use]
     pub fn build(self) -> Opener {
-        let Self { keys, observer } = self;
-        Opener(Arc::new(Shared { keys, observer, salts: Handles::new() }))
+        let Self { keys, observer, reseal_to, threads } = self;
+        Opener(Arc::new(Shared { keys, observer, reseal_to, threads, salts: Handles::new() }))
     }
 }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use phi_types::SubjectId;
 
+use super::Reseal;
+use crate::Field;
+
 /// Is told of every value that was opened, so that an audit layer can refuse a request in which PHI was opened and no
 /// access was recorded.
 ///
@@ -27,7 +30,8 @@ pub trait OpenObserver: Send + Sync + 'static {
     /// A value was opened and is about to be handed out.
     fn opened(&self, what: &Opened<'_>);
 
-    /// A value was refused by the cipher: it was altered, moved from its place, or sealed under another context.
+    /// A value was refused: it was altered, moved from its place, or sealed under another context; or it names a key that
+    /// the opener does not hold, as a value does that was moved here from another patient.
     fn refused(&self, what: &Opened<'_>) {
         let _ = what;
     }
@@ -42,22 +46,22 @@ impl<F: Fn(&Opened<'_>) + Send + Sync + 'static> OpenObserver for F {
 /// What was opened, as its context says.
 #[derive(Clone, Copy)]
 pub struct Opened<'a> {
-    pub(super) record_type: &'static str,
-    pub(super) field: &'static str,
+    pub(super) field: Field,
     pub(super) subject: Option<&'a SubjectId>,
+    pub(super) reseal: Option<Reseal>,
 }
 
 impl<'a> Opened<'a> {
     /// The record type that the context names.
     #[must_use]
     pub const fn record_type(&self) -> &'static str {
-        self.record_type
+        self.field.record_type()
     }
 
     /// The field that the context names.
     #[must_use]
     pub const fn field(&self) -> &'static str {
-        self.field
+        self.field.name()
     }
 
     /// The subject that is bound, if one is.
@@ -65,19 +69,24 @@ impl<'a> Opened<'a> {
     pub const fn subject(&self) -> Option<&'a SubjectId> {
         self.subject
     }
+
+    /// Why the value should be sealed again, if it should; see [`needs_reseal`](crate::ScopedOpener::needs_reseal).
+    #[must_use]
+    pub const fn needs_reseal(&self) -> Option<Reseal> {
+        self.reseal
+    }
 }
 
 impl fmt::Debug for Opened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opened({}.{})", self.record_type, self.field)
+        write!(f, "Opened({}.{})", self.record_type(), self.field())
     }
 }
 
 /// An observer with what it is told of one file, which outlives the opener's borrow of the context.
 pub(crate) struct Witness {
     pub(super) observer: Option<Arc<dyn OpenObserver>>,
-    pub(super) record_type: &'static str,
-    pub(super) field: &'static str,
+    pub(super) field: Field,
     pub(super) subject: Option<SubjectId>,
 }
 
@@ -95,6 +104,6 @@ impl Witness {
     }
 
     const fn what(&self) -> Opened<'_> {
-        Opened { record_type: self.record_type, field: self.field, subject: self.subject.as_ref() }
+        Opened { field: self.field, subject: self.subject.as_ref(), reseal: None }
     }
 }

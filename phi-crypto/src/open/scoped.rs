@@ -1,17 +1,17 @@
 //! The synchronous half of opening.
 
 use core::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use phi_keys::f1::{self, Parts};
+use phi_keys::f1::{self, MessageKey, Parts};
 use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
 use zeroize::Zeroizing;
 
 use super::observer::Witness;
 use super::salts::Salts;
-use super::{OpenError, Opened, Shared};
-use crate::aad::AadBuf;
+use super::{OpenError, Reseal, Shared};
+use crate::aad::{AadBuf, ScopeAad};
 use crate::file::Grant;
 use crate::{Context, ContextError, Openable, Sealed};
 
@@ -20,24 +20,37 @@ use crate::{Context, ContextError, Openable, Sealed};
 /// It dies with the leases of its keys: obtain one per request or job, not one per process.
 #[derive(Clone)]
 pub struct ScopedOpener {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     scope: Arc<Scope>,
+    pub(super) aad: Arc<ScopeAad>,
     /// One or two, so a search is a glance.
     held: Vec<Held>,
+    /// The key that values should be under, where all keys of the scope are held.
+    newest: Option<KeyId>,
 }
 
 /// A key and what was derived from it.
 #[derive(Clone)]
-struct Held {
-    data: DataKey,
+pub(super) struct Held {
+    pub(super) data: DataKey,
     salts: Arc<Salts>,
+    /// The message key that this opener needed first: found without a lock, and often the only one.
+    first: OnceLock<Arc<MessageKey>>,
 }
 
 impl ScopedOpener {
     pub(super) fn new(shared: Arc<Shared>, scope: &Scope, keys: Vec<DataKey>) -> Self {
-        let mut opener = Self { shared, scope: Arc::new(scope.clone()), held: Vec::with_capacity(keys.len()) };
+        let aad = Arc::new(ScopeAad::of(&shared.keys, scope));
+        let held = Vec::with_capacity(keys.len());
+        let mut opener = Self { shared, scope: Arc::new(scope.clone()), aad, held, newest: None };
         opener.hold(keys);
         opener
+    }
+
+    /// As [`new`](Self::new), with every key of the scope, oldest first.
+    pub(super) fn with_all(shared: Arc<Shared>, scope: &Scope, keys: Vec<DataKey>) -> Self {
+        let newest = keys.last().map(DataKey::kid);
+        Self { newest, ..Self::new(shared, scope, keys) }
     }
 
     /// Opens one value.
@@ -66,18 +79,37 @@ impl ScopedOpener {
         out: &'out mut Vec<u8>,
     ) -> Result<Phi<&'out [u8]>, OpenError> {
         let parts = f1::parse(sealed)?;
-        let mut aad = AadBuf::new();
-        context.write_in(self.shared.keys.tenant(), self.subject(), &mut aad)?;
-        let held = self.held.iter().find(|held| held.data.kid() == parts.kid());
-        let held = held.ok_or(OpenError::UnknownKey { kid: parts.kid() })?;
         let start = out.len();
-        let opened = held.open(&parts, aad.as_slice(), out);
-        if matches!(opened, Ok(()) | Err(OpenError::Refused)) {
-            self.tell(context, opened.is_ok());
-        }
-        opened?;
+        self.attempt(&parts, context, |key, aad| key.open_into(&parts, aad, out))?;
         // The plaintext was appended behind `start`.
         Ok(Phi::new(out.get(start..).unwrap_or_default()))
+    }
+
+    /// Turns the sealed bytes that `buffer` holds into their plaintext. The buffer holds PHI from then on: wipe it when
+    /// done.
+    ///
+    /// Does not allocate when the message key is warm and the context is encoded in at most 320 bytes without pairs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). After [`OpenError::Refused`] the buffer is empty, for the attempt has overwritten it; after
+    /// any other error it is as it was.
+    pub fn open_in_place<'out>(
+        &self,
+        buffer: &'out mut Vec<u8>,
+        context: &Context<'_>,
+    ) -> Result<Phi<&'out [u8]>, OpenError> {
+        let header = f1::parse(buffer)?.header();
+        self.attempt(&header, context, |key, aad| key.open_in_place(aad, buffer))?;
+        Ok(Phi::new(buffer))
+    }
+
+    /// Why a value should be sealed again, if it should: whoever opens it can then write it back. Judged by what the value
+    /// says of itself, so it means nothing before the value has been opened.
+    ///
+    /// An opener of [`for_kids`](super::Opener::for_kids) does not know whether there is a newer key.
+    #[must_use]
+    pub fn needs_reseal<T>(&self, sealed: &Sealed<T>) -> Option<Reseal> {
+        self.reseal(&f1::parse(sealed.as_bytes()).ok()?)
     }
 
     /// Adds the keys of values that were sealed since this opener was obtained. Keys that are held already get a new lease.
@@ -92,20 +124,17 @@ impl ScopedOpener {
 
     /// What a file is opened with, when its key is held.
     pub(crate) fn for_file(&self, kid: KeyId, context: &Context<'_>) -> Result<Option<Grant>, ContextError> {
-        let mut aad = Vec::with_capacity(192);
-        context.write_in(self.shared.keys.tenant(), self.subject(), &mut aad)?;
-        let held = self.held.iter().find(|held| held.data.kid() == kid);
+        let aad = self.aad.write(context, &mut AadBuf::new())?.to_vec();
         let (keys, scope) = (self.shared.keys.clone(), Scope::clone(&self.scope));
-        Ok(held.map(|held| Grant { data: held.data.clone(), keys, scope, aad }))
+        Ok(self.held(kid).ok().map(|held| Grant { data: held.data.clone(), keys, scope, aad }))
     }
 
     /// Who is told of a file.
     pub(crate) fn witness(&self, context: &Context<'_>) -> Witness {
         Witness {
             observer: self.shared.observer.clone(),
-            record_type: context.record_type(),
             field: context.field(),
-            subject: self.subject().or(context.named_subject()).cloned(),
+            subject: self.subject().or(context.subject).cloned(),
         }
     }
 
@@ -113,22 +142,46 @@ impl ScopedOpener {
         for data in keys {
             let salts = self.shared.salts.derived(&data);
             self.held.retain(|other| other.data.kid() != data.kid());
-            self.held.push(Held { data, salts });
+            self.held.push(Held { data, salts, first: OnceLock::new() });
         }
     }
 
-    fn tell(&self, context: &Context<'_>, opened: bool) {
-        let Some(observer) = &self.shared.observer else { return };
-        let what = Opened {
-            record_type: context.record_type(),
-            field: context.field(),
-            subject: self.subject().or(context.named_subject()),
-        };
-        if opened {
-            observer.opened(&what);
-        } else {
-            observer.refused(&what);
+    fn attempt(
+        &self,
+        parts: &Parts<'_>,
+        context: &Context<'_>,
+        open: impl FnOnce(&MessageKey, &[u8]) -> Result<(), f1::OpenError>,
+    ) -> Result<(), OpenError> {
+        let mut aad = AadBuf::new();
+        let aad = self.aad.write(context, &mut aad)?;
+        let opened = self.held(parts.kid()).and_then(|held| {
+            if held.data.is_live() { held.open(parts, |key| open(key, aad)) } else { Err(OpenError::LeaseEnded) }
+        });
+        self.tell(context, parts, opened);
+        opened
+    }
+
+    pub(super) fn held(&self, kid: KeyId) -> Result<&Held, OpenError> {
+        self.held.iter().find(|held| held.data.kid() == kid).ok_or(OpenError::UnknownKey { kid })
+    }
+
+    /// Whether the lease of each key that is held runs.
+    pub(super) fn all_live(&self) -> bool {
+        self.held.iter().all(|held| held.data.is_live())
+    }
+
+    #[inline]
+    pub(super) fn tell(&self, context: &Context<'_>, parts: &Parts<'_>, opened: Result<(), OpenError>) {
+        if self.shared.observer.is_some() {
+            self.shared.tell(context, self.subject(), self.reseal(parts), opened);
         }
+    }
+
+    fn reseal(&self, parts: &Parts<'_>) -> Option<Reseal> {
+        if self.newest.is_some_and(|newest| newest != parts.kid()) {
+            return Some(Reseal::NewerKey);
+        }
+        self.shared.reseal_suite(parts.suite())
     }
 
     fn subject(&self) -> Option<&SubjectId> {
@@ -140,12 +193,24 @@ impl ScopedOpener {
 }
 
 impl Held {
-    fn open(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
-        if !self.data.is_live() {
-            return Err(OpenError::LeaseEnded);
+    /// Opens a value of this key, whose lease the caller has seen to run.
+    pub(super) fn open<R>(
+        &self,
+        parts: &Parts<'_>,
+        open: impl FnOnce(&MessageKey) -> Result<R, f1::OpenError>,
+    ) -> Result<R, OpenError> {
+        if let Some(key) = self.first.get()
+            && key.salt() == parts.salt()
+            && key.suite() == parts.suite()
+        {
+            return open(key).map_err(|_| OpenError::Refused);
         }
         let key = self.salts.key(&self.data, parts).map_err(|_| OpenError::LeaseEnded)?;
-        key.open_into(parts, aad, out).map_err(|_| OpenError::Refused)
+        let opened = open(&key).map_err(|_| OpenError::Refused);
+        if opened.is_ok() {
+            self.first.get_or_init(|| key);
+        }
+        opened
     }
 }
 

@@ -1,5 +1,7 @@
 //! Serde values, sealed as JSON.
 
+use core::fmt;
+
 use zeroize::Zeroizing;
 
 use super::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
@@ -15,7 +17,7 @@ use super::{DecodeError, EncodeError, Openable, Plaintext, Sealable};
 /// assert_eq!(allergies, ["penicillin", "latex"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a wrapper that callers write down and take apart")]
 pub struct Json<T>(pub T);
 
@@ -28,7 +30,7 @@ impl<T: serde::Serialize> Sealable for Json<T> {
 }
 
 /// A borrowed serde value: sealed as [`Json`], and opened as the owned [`Json<T>`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a wrapper that callers write down")]
 pub struct JsonRef<'a, T>(pub &'a T);
 
@@ -48,5 +50,18 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<Plaintext<'static>, EncodeE
 impl<T: serde::de::DeserializeOwned> Openable for Json<T> {
     fn from_plaintext(bytes: Zeroizing<Vec<u8>>) -> Result<Self, DecodeError> {
         serde_json::from_slice(&bytes).map(Json).map_err(|_| DecodeError(()))
+    }
+}
+
+/// What is in the wrapper is about to be sealed, or was just opened.
+impl<T> fmt::Debug for Json<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Json([PHI])")
+    }
+}
+
+impl<T> fmt::Debug for JsonRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JsonRef([PHI])")
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Field;
+use crate::Field;
 use crate::{IndexError, OpenError, SealError};
 
 /// A record was not sealed or opened, because of one of its fields.

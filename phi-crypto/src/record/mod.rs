@@ -1,7 +1,6 @@
 //! Whole records: their names as constants of the code, and all their fields sealed and opened together.
 
 mod error;
-mod field;
 mod key;
 
 use core::future::Future;
@@ -11,7 +10,6 @@ use phi_keys::{KeyId, Keys, Scope};
 use crate::{IndexError, IndexSpec, ScopedOpener, ScopedSealer};
 
 pub use error::RecordError;
-pub use field::Field;
 pub use key::RecordKey;
 #[cfg(feature = "derive")]
 pub use phi_derive::Record;
@@ -129,7 +127,7 @@ pub use phi_derive::Record;
 ///     occupant: phi_crypto::Phi<String>,
 /// }
 /// ```
-/// A place without a record, where a [`Field`] is opened as it stands:
+/// A place without a record, where a [`Field`](crate::Field) is opened as it stands:
 /// ```compile_fail
 /// # use phi_crypto::{Field, Phi, ScopedOpener, Sealed};
 /// const NAME: Field = Field::new("Patient", "name");

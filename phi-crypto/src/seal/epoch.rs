@@ -6,55 +6,93 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use phi_keys::DataKey;
 use phi_keys::derive::Label;
-use phi_keys::f1::{self, MessageKey, Suite};
+use phi_keys::f1::{self, MessageKey, NonceKey, Suite};
 
 use super::SealError;
+use super::nonces::Nonces;
 
 /// When an epoch is over.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-    pub(crate) age: Duration,
+pub(super) struct Limits {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) age: Duration,
 }
 
 /// `SPEC.md` section 3.
-pub(crate) const LIMITS: Limits = Limits { messages: 1 << 24, bytes: 64 << 30, age: Duration::from_secs(3600) };
+pub(super) const LIMITS: Limits = Limits { messages: 1 << 24, bytes: 64 << 30, age: Duration::from_secs(3600) };
 
 /// A message key under a salt of its own, with the room that is left in it.
-pub(crate) struct Epoch {
-    pub(crate) key: MessageKey,
+pub(super) struct Epoch {
+    pub(super) key: MessageKey,
+    /// Where nonces are hedged.
+    pub(super) nonces: Option<NonceKey>,
     began: Duration,
-    messages: AtomicU64,
-    bytes: AtomicU64,
+    /// Messages and bytes that were sealed: one word, so that taking room is one exchange.
+    taken: AtomicU64,
 }
 
+/// Bits of [`Epoch::taken`] that count bytes; 2^36 of them are an epoch's most. The others count messages, at most 2^24.
+const BYTE_BITS: u32 = 37;
+/// An epoch in which there is no more room.
+const OVER: u64 = u64::MAX;
+
 impl Epoch {
-    pub(crate) fn begin(data: &DataKey, suite: Suite, now: Duration) -> Result<Self, SealError> {
-        let salt = f1::fresh_salt().map_err(|_| SealError::NoRandomness)?;
-        let derived = data.derive(Label::FIELD, &f1::key_info(suite, &salt)).map_err(|_| SealError::LeaseEnded)?;
-        let key = MessageKey::from_derived(&derived, data.kid(), suite, salt);
-        Ok(Self { key, began: now, messages: AtomicU64::new(0), bytes: AtomicU64::new(0) })
+    pub(super) fn begin(
+        data: &DataKey,
+        suite: Suite,
+        nonces: Nonces,
+        salt: [u8; f1::SALT_LEN],
+        now: Duration,
+    ) -> Result<Self, SealError> {
+        let info = f1::key_info(suite, &salt);
+        let derive = |label| data.derive(label, &info).map_err(|_| SealError::LeaseEnded);
+        let key = MessageKey::from_derived(&*derive(Label::FIELD)?, data.kid(), suite, salt);
+        let nonces = match nonces {
+            Nonces::Random => None,
+            Nonces::Hedged => Some(NonceKey::from_derived(&*derive(Label::NONCE)?)),
+        };
+        Ok(Self { key, nonces, began: now, taken: AtomicU64::new(0) })
     }
 
-    /// Takes room for messages; false when the epoch is over, which it then stays.
-    fn take(&self, limits: &Limits, now: Duration, messages: u64, bytes: u64) -> bool {
-        // Relaxed: the counters bound how much is sealed and order nothing else. They cannot wrap, because the epoch is
-        // replaced the first time a sum passes its limit, and each addend is far below the type's range.
-        let young = now.saturating_sub(self.began) < limits.age;
-        let messages = self.messages.fetch_add(messages, Ordering::Relaxed).saturating_add(messages);
-        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        young && messages <= limits.messages && bytes <= limits.bytes
+    /// Takes room for messages; false when there is not as much left.
+    pub(super) fn take(&self, limits: &Limits, now: Duration, messages: u64, bytes: u64) -> bool {
+        if now.saturating_sub(self.began) >= limits.age || messages > limits.messages || bytes > limits.bytes {
+            return false;
+        }
+        // Relaxed: the counts bound how much is sealed and order nothing else.
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        loop {
+            if taken == OVER {
+                return false;
+            }
+            // Each sum is of two numbers that are within the limits, so it is far from the end of its type.
+            let messages = (taken >> BYTE_BITS) + messages;
+            let bytes = (taken & ((1 << BYTE_BITS) - 1)) + bytes;
+            if messages > limits.messages || bytes > limits.bytes {
+                return false;
+            }
+            let next = messages << BYTE_BITS | bytes;
+            match self.taken.compare_exchange_weak(taken, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    /// Leaves no room, also for who holds the epoch already.
+    fn end(&self) {
+        self.taken.store(OVER, Ordering::Relaxed);
     }
 }
 
 /// The current epoch of one data key, shared by every sealer of its scope.
 #[derive(Default)]
-pub(crate) struct EpochCell(RwLock<Option<Arc<Epoch>>>);
+pub(super) struct EpochCell(RwLock<Option<Arc<Epoch>>>);
 
 impl EpochCell {
     /// The current epoch with the room already taken, or a new one when the current is over.
-    pub(crate) fn reserve(
+    pub(super) fn reserve(
         &self,
         limits: &Limits,
         now: Duration,
@@ -79,79 +117,9 @@ impl EpochCell {
     }
 
     /// Ends the current epoch.
-    pub(crate) fn roll(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-
-    use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
-
-    use super::*;
-    use crate::handles::Handles;
-    use crate::seal::{Sealer, Shared};
-    use crate::{Context, ScopedSealer, Sealed};
-
-    const PLACE: Context<'static> = Context::new("P", "f");
-
-    async fn sealer(limits: Limits) -> ScopedSealer {
-        let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap()).build();
-        let sealer = Sealer::builder(keys.await.unwrap()).build();
-        let Shared { keys, suite, .. } = Arc::into_inner(sealer.0).unwrap();
-        let sealer = Sealer(Arc::new(Shared { keys, suite, limits, epochs: Handles::new() }));
-        sealer.for_scope(&Scope::group("g")).await.unwrap()
-    }
-
-    /// How many values share each salt, in the order in which the salts came.
-    fn runs<T>(sealed: &[Sealed<T>]) -> Vec<usize> {
-        sealed.chunk_by(|a, b| a.as_bytes()[17..29] == b.as_bytes()[17..29]).map(<[_]>::len).collect()
-    }
-
-    #[tokio::test]
-    async fn an_epoch_holds_so_many_messages_and_no_more() {
-        let sealer = sealer(Limits { messages: 4, ..LIMITS }).await;
-        let sealed: Vec<_> = (0..10).map(|_| sealer.seal("x", &PLACE).unwrap()).collect();
-        assert_eq!(runs(&sealed), [4, 4, 2]);
-    }
-
-    #[tokio::test]
-    async fn an_epoch_holds_so_many_bytes_and_no_more() {
-        let sealer = sealer(Limits { bytes: 10, ..LIMITS }).await;
-        let sealed: Vec<_> = (0..6).map(|_| sealer.seal("four", &PLACE).unwrap()).collect();
-        assert_eq!(runs(&sealed), [2, 2, 2]);
-        assert_eq!(sealer.seal("eleven bytes", &PLACE), Err(SealError::TooLarge));
-    }
-
-    #[tokio::test]
-    async fn a_batch_longer_than_an_epoch_is_sealed_in_parts() {
-        let sealer = sealer(Limits { messages: 4, ..LIMITS }).await;
-        sealer.seal("x", &PLACE).unwrap();
-        let sealed = sealer.seal_many(&[const { ("x", PLACE) }; 9]);
-        // The first part finds no room for four in the epoch that has begun, and takes one of its own.
-        assert_eq!(runs(&sealed.unwrap()), [4, 4, 1]);
-    }
-
-    #[tokio::test]
-    async fn threads_together_do_not_pass_the_limit() {
-        const THREADS: usize = 8;
-        let sealer = sealer(Limits { messages: 16, ..LIMITS }).await;
-        let barrier = Arc::new(Barrier::new(THREADS));
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let (sealer, barrier) = (sealer.clone(), Arc::clone(&barrier));
-                std::thread::spawn(move || {
-                    barrier.wait();
-                    (0..100).map(|_| sealer.seal("x", &PLACE).unwrap()).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let mut sealed: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        sealed.sort_by(|a, b| a.as_bytes()[17..29].cmp(&b.as_bytes()[17..29]));
-        let runs = runs(&sealed);
-        assert_eq!(runs.iter().sum::<usize>(), THREADS * 100);
-        assert!(runs.iter().all(|run| *run <= 16), "{runs:?}");
+    pub(super) fn roll(&self) {
+        if let Some(epoch) = self.0.write().unwrap_or_else(PoisonError::into_inner).take() {
+            epoch.end();
+        }
     }
 }

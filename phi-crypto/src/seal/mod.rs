@@ -1,20 +1,29 @@
 //! Sealing.
 
+mod batch;
 mod epoch;
 mod error;
+mod nonces;
+mod padding;
 mod scoped;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
-use std::sync::Arc;
+use core::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
 
 use phi_keys::f1::Suite;
 use phi_keys::{Keys, Scope};
 
 use self::epoch::{EpochCell, LIMITS, Limits};
+use self::nonces::{Nonces, Randomness};
 use self::scoped::Inner;
+use crate::aad::ScopeAad;
 use crate::handles::Handles;
 
 pub use error::SealError;
+pub use padding::Padding;
 pub use scoped::ScopedSealer;
 
 /// Makes sealers for patients and groups. Cheap to clone; an application has one.
@@ -42,14 +51,43 @@ pub struct Sealer(Arc<Shared>);
 struct Shared {
     keys: Keys,
     suite: Suite,
+    padding: Option<Padding>,
+    threads: NonZeroUsize,
+    nonces: Nonces,
     limits: Limits,
+    randomness: Randomness,
     epochs: Handles<EpochCell>,
 }
 
 impl Sealer {
     /// Starts with the keys; everything else has a default.
     pub fn builder(keys: Keys) -> SealerBuilder {
-        SealerBuilder { keys, suite: Suite::Aes256Gcm }
+        SealerBuilder { keys, suite: Suite::Aes256Gcm, padding: None, threads: NonZeroUsize::MIN }
+    }
+
+    /// A sealer of the same settings for hosts that may be restored from a memory snapshot or cloned while they run, and
+    /// whose kernel may then give the same random bytes twice: each nonce is made of random bytes *and* of the message.
+    ///
+    /// Where the randomness repeats, the same message in the same place gives the same bytes, and no two different messages
+    /// share a nonce. The stored format is the same. A seal hashes the context and the plaintext once more.
+    ///
+    /// ```
+    /// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate()?).build().await?;
+    /// use phi_crypto::{Context, Sealer};
+    ///
+    /// let sealer = Sealer::builder(keys).build().hedged();
+    /// let sealer = sealer.for_scope(&Scope::group("ward 7")).await?;
+    /// sealer.seal("Ada Lovelace", &Context::new("Bed", "occupant").record_id(1_u64))?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn hedged(&self) -> Self {
+        let Shared { keys, suite, padding, threads, .. } = &*self.0;
+        let settings = SealerBuilder { keys: keys.clone(), suite: *suite, padding: *padding, threads: *threads };
+        settings.with(Nonces::Hedged)
     }
 
     /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.
@@ -59,17 +97,15 @@ impl Sealer {
     pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedSealer, phi_keys::Error> {
         let data = self.0.keys.data_key(scope).await?;
         let epochs = self.0.epochs.derived(&data);
-        let subject = match scope {
-            Scope::Subject(subject) => Some(subject.clone()),
-            _ => None,
-        };
-        Ok(ScopedSealer(Arc::new(Inner { shared: Arc::clone(&self.0), data, scope: scope.clone(), subject, epochs })))
+        let (shared, scope, first) = (Arc::clone(&self.0), scope.clone(), OnceLock::new());
+        let aad = ScopeAad::of(&shared.keys, &scope);
+        Ok(ScopedSealer(Arc::new(Inner { shared, data, scope, aad, epochs, first })))
     }
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealer({:?})", self.0.suite)
+        f.debug_struct("Sealer").field("suite", &self.0.suite).field("nonces", &self.0.nonces).finish_non_exhaustive()
     }
 }
 
@@ -79,19 +115,43 @@ impl fmt::Debug for Sealer {
 pub struct SealerBuilder {
     keys: Keys,
     suite: Suite,
+    padding: Option<Padding>,
+    threads: NonZeroUsize,
 }
 
 impl SealerBuilder {
     /// The cipher of new values, AES-256-GCM unless set. Values of every suite are opened whatever is set here.
+    ///
+    /// A padded suite without a [`padding`](Self::padding) pads by [`Padding::padme`].
     pub const fn suite(mut self, suite: Suite) -> Self {
         self.suite = suite;
+        self
+    }
+
+    /// Hides how long new values are; see [`Padding`]. Without it a stored value is 57 bytes longer than its plaintext.
+    pub const fn padding(mut self, padding: Padding) -> Self {
+        self.padding = Some(padding);
+        self
+    }
+
+    /// Threads that one batch may use, one unless set. They are started within the call when the batch is large enough to
+    /// gain by them, and have ended when it returns.
+    pub const fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
         self
     }
 
     /// The sealer.
     #[must_use]
     pub fn build(self) -> Sealer {
-        let Self { keys, suite } = self;
-        Sealer(Arc::new(Shared { keys, suite, limits: LIMITS, epochs: Handles::new() }))
+        self.with(Nonces::Random)
+    }
+
+    fn with(self, nonces: Nonces) -> Sealer {
+        let Self { keys, suite, padding, threads } = self;
+        let padding = if suite.is_padded() { padding.or(Some(Padding::padme())) } else { padding };
+        let suite = if padding.is_some() { suite.padded() } else { suite };
+        let (limits, randomness, epochs) = (LIMITS, Randomness::System, Handles::new());
+        Sealer(Arc::new(Shared { keys, suite, padding, threads, nonces, limits, randomness, epochs }))
     }
 }

@@ -1,17 +1,20 @@
 //! The synchronous half of sealing.
 
 use core::fmt;
-use std::sync::Arc;
+use core::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-use phi_keys::f1::{self, Nonce, NonceRun};
+use phi_keys::f1::{self, MAX_PLAINTEXT};
 use phi_keys::{DataKey, KeyId, Scope};
-use phi_types::SubjectId;
 
+use super::batch::Fixed;
 use super::epoch::{Epoch, EpochCell};
+use super::nonces::Run;
 use super::{SealError, Shared};
-use crate::aad::AadBuf;
+use crate::aad::{AadBuf, ScopeAad};
+use crate::bytes::Bytes;
 use crate::file::Grant;
-use crate::{Context, ContextError, Plaintext, Sealable, Sealed};
+use crate::{Context, ContextError, Sealable, Sealed};
 
 /// Seals values of one patient or group. Cheap to clone, and usable from any number of threads at once.
 ///
@@ -23,8 +26,10 @@ pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     pub(super) data: DataKey,
     pub(super) scope: Scope,
-    pub(super) subject: Option<SubjectId>,
+    pub(super) aad: ScopeAad,
     pub(super) epochs: Arc<EpochCell>,
+    /// The epoch that was current when this sealer first sealed: found without a lock while it has room.
+    pub(super) first: OnceLock<Arc<Epoch>>,
 }
 
 impl ScopedSealer {
@@ -35,29 +40,47 @@ impl ScopedSealer {
     /// has ended, or the operating system gives no random bytes.
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
-        let mut out = Vec::with_capacity(plaintext.len().saturating_add(f1::OVERHEAD));
+        let mut out = Vec::new();
         self.seal_into(&plaintext, context, &mut out)?;
-        Ok(Sealed::trusted(out))
+        Ok(Sealed::trusted(Bytes::Own(out)))
     }
 
-    /// Seals one plaintext and appends the sealed bytes, 57 more than the plaintext, to `out`.
+    /// Seals one plaintext and appends the sealed bytes to `out`: 57 more than the plaintext, and its padding where the
+    /// sealer pads.
     ///
     /// Does not allocate when `out` has the room and the context is encoded in at most 320 bytes without pairs.
     ///
     /// # Errors
     /// As [`seal`](Self::seal); `out` is then as it was.
     pub fn seal_into(&self, plaintext: &[u8], context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
-        if plaintext.len() > f1::MAX_PLAINTEXT {
-            return Err(SealError::TooLarge);
-        }
+        let inner = &*self.0;
+        let padding = inner.padding(plaintext.len())?;
         let mut aad = AadBuf::new();
-        context.write_in(self.0.shared.keys.tenant(), self.0.subject.as_ref(), &mut aad)?;
-        let epoch = self.reserve(1, plaintext.len())?;
-        let nonce = Nonce::random().map_err(|_| SealError::NoRandomness)?;
-        epoch.key.seal_into(nonce, aad.as_slice(), plaintext, out).map_err(|_| SealError::TooLarge)
+        let aad = inner.aad.write(context, &mut aad)?;
+        let epoch = inner.reserve(1, plaintext.len() + padding)?;
+        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, plaintext, padding);
+        epoch.key.seal_padded_into(nonce, aad, plaintext, padding, out).map_err(|_| SealError::TooLarge)
     }
 
-    /// Seals many values for less than one call each: they share one draw of randomness.
+    /// Turns the plaintext that `buffer` holds into its sealed bytes.
+    ///
+    /// Does not allocate when `buffer` has room for 57 bytes and the padding more, and the context is encoded in at most
+    /// 320 bytes without pairs. Where it lacks the room, the plaintext that it held is wiped.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); `buffer` then still holds the plaintext.
+    pub fn seal_in_place(&self, buffer: &mut Vec<u8>, context: &Context<'_>) -> Result<(), SealError> {
+        let inner = &*self.0;
+        let padding = inner.padding(buffer.len())?;
+        let mut aad = AadBuf::new();
+        let aad = inner.aad.write(context, &mut aad)?;
+        let epoch = inner.reserve(1, buffer.len() + padding)?;
+        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, buffer, padding);
+        epoch.key.seal_in_place(nonce, aad, padding, buffer).map_err(|_| SealError::TooLarge)
+    }
+
+    /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. Uses the
+    /// [threads](super::SealerBuilder::threads) of the sealer where the batch is large enough for them.
     ///
     /// Every plaintext and context is fixed before the draw, so a process that is cloned in mid-call repeats only
     /// identical messages. Either all values are sealed or none.
@@ -71,10 +94,10 @@ impl ScopedSealer {
     /// use phi_keys::Scope;
     ///
     /// let sealer = Sealer::builder(keys).build().for_scope(&Scope::group("ward 7")).await?;
-    /// let row = Context::new("Bed", "occupant");
+    /// let occupant = Context::new("Bed", "occupant");
     /// let sealed = sealer.seal_many(&[
-    ///     ("Ada Lovelace", row.clone().record_id(1_u64)),
-    ///     ("Grace Hopper", row.clone().record_id(2_u64)),
+    ///     ("Ada Lovelace", occupant.record_id(1_u64)),
+    ///     ("Grace Hopper", occupant.record_id(2_u64)),
     /// ])?;
     /// assert_eq!(sealed.len(), 2);
     /// # Ok(()) }
@@ -83,31 +106,17 @@ impl ScopedSealer {
     /// # Errors
     /// As [`seal`](Self::seal), for the first value that cannot be sealed.
     pub fn seal_many<V: Sealable>(&self, items: &[(V, Context<'_>)]) -> Result<Vec<Sealed<V::Opens>>, SealError> {
-        let mut aads = Vec::with_capacity(items.len().saturating_mul(160));
-        let mut fixed = Vec::with_capacity(items.len());
-        for (value, context) in items {
-            let plaintext = value.plaintext()?;
-            if plaintext.len() > f1::MAX_PLAINTEXT {
-                return Err(SealError::TooLarge);
-            }
-            let start = aads.len();
-            context.write_in(self.0.shared.keys.tenant(), self.0.subject.as_ref(), &mut aads)?;
-            fixed.push((plaintext, start..aads.len()));
-        }
-
-        let mut sealed = Vec::with_capacity(items.len());
+        let inner = &*self.0;
+        let fix = |(value, context)| Fixed::new(value, context, inner.shared.padding);
+        let fixed = items.iter().map(|(value, context)| fix((value, context))).collect::<Result<Vec<_>, _>>()?;
+        let mut sealed = Vec::new();
         // An epoch may hold fewer messages than the batch: each part then has a key and a start of its own.
-        let part = usize::try_from(self.0.shared.limits.messages).unwrap_or(usize::MAX).max(1);
+        let part = usize::try_from(inner.shared.limits.messages).unwrap_or(usize::MAX).max(1);
         for part in fixed.chunks(part) {
-            let bytes = part.iter().map(|(plaintext, _): &(Plaintext<'_>, _)| plaintext.len()).sum();
-            let epoch = self.reserve(part.len(), bytes)?;
-            let mut nonces = NonceRun::random().map_err(|_| SealError::NoRandomness)?;
-            for (plaintext, aad) in part {
-                // The range was taken from this very buffer, which has only grown since.
-                let aad = aads.get(aad.clone()).unwrap_or_default();
-                let bytes = epoch.key.seal(nonces.draw(), aad, plaintext).map_err(|_| SealError::TooLarge)?;
-                sealed.push(Sealed::trusted(bytes));
-            }
+            let epoch = inner.reserve(part.len(), part.iter().map(Fixed::bytes).sum())?;
+            let bytes = inner.seal_part(part, &epoch)?.into_iter().map(Sealed::trusted);
+            // The one part that nearly every batch has is collected into its own memory.
+            if sealed.is_empty() { sealed = bytes.collect() } else { sealed.extend(bytes) }
         }
         Ok(sealed)
     }
@@ -132,19 +141,55 @@ impl ScopedSealer {
 
     /// What a file is sealed with.
     pub(crate) fn for_file(&self, context: &Context<'_>) -> Result<Grant, ContextError> {
-        let Inner { shared, data, scope, subject, .. } = &*self.0;
-        let mut aad = Vec::with_capacity(192);
-        context.write_in(shared.keys.tenant(), subject.as_ref(), &mut aad)?;
+        let Inner { shared, data, scope, aad, .. } = &*self.0;
+        let aad = aad.write(context, &mut AadBuf::new())?.to_vec();
         Ok(Grant { data: data.clone(), keys: shared.keys.clone(), scope: scope.clone(), aad })
+    }
+}
+
+impl Inner {
+    /// Bytes of padding for a plaintext of this length, which may be too long.
+    fn padding(&self, length: usize) -> Result<usize, SealError> {
+        if length > MAX_PLAINTEXT {
+            return Err(SealError::TooLarge);
+        }
+        Ok(self.shared.padding.map_or(0, |policy| policy.of(length)))
     }
 
     /// Checks the lease and takes room in the current epoch.
-    fn reserve(&self, messages: usize, bytes: usize) -> Result<Arc<Epoch>, SealError> {
-        let Inner { shared, data, epochs, .. } = &*self.0;
+    fn reserve(&self, messages: usize, bytes: usize) -> Result<Current<'_>, SealError> {
+        let Self { shared, data, epochs, first, .. } = self;
         let now = data.live_at().ok_or(SealError::LeaseEnded)?;
         let room = (u64::try_from(messages), u64::try_from(bytes));
         let (Ok(messages), Ok(bytes)) = room else { return Err(SealError::TooLarge) };
-        epochs.reserve(&shared.limits, now, (messages, bytes), || Epoch::begin(data, shared.suite, now))
+        if let Some(epoch) = first.get()
+            && epoch.take(&shared.limits, now, messages, bytes)
+        {
+            return Ok(Current::Known(epoch));
+        }
+        let epoch = epochs.reserve(&shared.limits, now, (messages, bytes), || {
+            let salt = shared.randomness.bytes::<{ f1::SALT_LEN }>()?;
+            Epoch::begin(data, shared.suite, shared.nonces, salt, now)
+        })?;
+        first.get_or_init(|| Arc::clone(&epoch));
+        Ok(Current::Found(epoch))
+    }
+}
+
+/// The epoch to seal in.
+enum Current<'s> {
+    Known(&'s Epoch),
+    Found(Arc<Epoch>),
+}
+
+impl Deref for Current<'_> {
+    type Target = Epoch;
+
+    fn deref(&self) -> &Epoch {
+        match self {
+            Self::Known(epoch) => epoch,
+            Self::Found(epoch) => epoch,
+        }
     }
 }
 

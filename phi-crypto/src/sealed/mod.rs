@@ -14,6 +14,8 @@ use core::marker::PhantomData;
 use phi_keys::KeyId;
 use phi_keys::f1::{self, FormatError};
 
+use crate::bytes::Bytes;
+
 /// A value of type `T` in format F1, as a column holds it.
 ///
 /// With feature `sqlite` it is an SQLite `BLOB`, with feature `postgres` a PostgreSQL `BYTEA`, with feature `serde` a
@@ -26,8 +28,10 @@ use phi_keys::f1::{self, FormatError};
 /// let refused = Sealed::<String>::from_bytes(b"Ada Lovelace".to_vec());
 /// assert!(refused.is_err(), "a plaintext is never taken for a sealed value");
 /// ```
+///
+/// Small values that were sealed as a batch share a buffer of at most 64 KiB, which lives as long as one of them does.
 pub struct Sealed<T> {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Holds no `T`, and stands for a function that makes one.
     opens: PhantomData<fn() -> T>,
 }
@@ -39,7 +43,7 @@ impl<T> Sealed<T> {
     /// [`FormatError`] when the bytes are fewer than 57 or their first byte names no suite.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FormatError> {
         f1::parse(&bytes)?;
-        Ok(Self::trusted(bytes))
+        Ok(Self::trusted(Bytes::Own(bytes)))
     }
 
     /// A value from its text form, `phi1.` and base64url (`SPEC.md` section 4).
@@ -51,39 +55,39 @@ impl<T> Sealed<T> {
     }
 
     /// Bytes that are in the format.
-    pub(crate) const fn trusted(bytes: Vec<u8>) -> Self {
+    pub(crate) const fn trusted(bytes: Bytes) -> Self {
         Self { bytes, opens: PhantomData }
     }
 
     /// The bytes that a column stores.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_slice()
     }
 
     /// The bytes that a column stores.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.bytes.into_vec()
     }
 
     /// The text form, for places that take no bytes.
     #[must_use]
     pub fn to_text(&self) -> String {
-        f1::to_text(&self.bytes)
+        f1::to_text(self.as_bytes())
     }
 
     /// The name of the key that opens the value.
     #[must_use]
     pub fn kid(&self) -> KeyId {
         // Parsed when it was made, so the default never shows.
-        f1::parse(&self.bytes).map_or(KeyId::from_bytes([0; 16]), |parts| parts.kid())
+        f1::parse(self.as_bytes()).map_or(KeyId::from_bytes([0; 16]), |parts| parts.kid())
     }
 }
 
 impl<T> AsRef<[u8]> for Sealed<T> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.as_bytes()
     }
 }
 
@@ -96,7 +100,7 @@ impl<T> Clone for Sealed<T> {
 /// Equal bytes. Two seals of one value differ.
 impl<T> PartialEq for Sealed<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -104,12 +108,12 @@ impl<T> Eq for Sealed<T> {}
 
 impl<T> Hash for Sealed<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bytes.hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
 impl<T> fmt::Debug for Sealed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealed({} bytes)", self.bytes.len())
+        write!(f, "Sealed({} bytes)", self.as_bytes().len())
     }
 }

@@ -27,7 +27,7 @@ impl<T> Encode<'_, Postgres> for Sealed<T> {
     }
 
     fn size_hint(&self) -> usize {
-        self.bytes.len()
+        self.as_bytes().len()
     }
 }
 

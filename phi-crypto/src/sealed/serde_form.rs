@@ -13,7 +13,7 @@ impl<T> Serialize for Sealed<T> {
         if serializer.is_human_readable() {
             serializer.serialize_str(&self.to_text())
         } else {
-            serializer.serialize_bytes(&self.bytes)
+            serializer.serialize_bytes(self.as_bytes())
         }
     }
 }

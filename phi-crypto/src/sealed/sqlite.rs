@@ -21,11 +21,11 @@ impl<T> Type<Sqlite> for Sealed<T> {
 
 impl<T> Encode<'_, Sqlite> for Sealed<T> {
     fn encode(self, args: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <Vec<u8> as Encode<'_, Sqlite>>::encode(self.bytes, args)
+        <Vec<u8> as Encode<'_, Sqlite>>::encode(self.into_bytes(), args)
     }
 
     fn encode_by_ref(&self, args: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <Vec<u8> as Encode<'_, Sqlite>>::encode_by_ref(&self.bytes, args)
+        <Vec<u8> as Encode<'_, Sqlite>>::encode(self.as_bytes().to_vec(), args)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The `_into` forms do not touch the heap.
 
-use phi_crypto::Context;
+use phi_crypto::{Context, Padding, Sealer};
 
-use crate::support::Clinic;
+use crate::support::{Clinic, scope};
 
 #[tokio::test]
 async fn sealing_and_opening_into_a_buffer_with_room_allocate_nothing() {
@@ -25,4 +25,28 @@ async fn sealing_and_opening_into_a_buffer_with_room_allocate_nothing() {
     });
     assert_eq!(opened, [7; 64]);
     assert_eq!(counted.count_total, 0);
+}
+
+#[tokio::test]
+async fn sealing_and_opening_in_place_allocate_nothing_hedged_or_padded() {
+    let clinic = Clinic::new().await;
+    for sealer in [
+        Sealer::builder(clinic.keys.clone()).build(),
+        Sealer::builder(clinic.keys.clone()).build().hedged(),
+        Sealer::builder(clinic.keys.clone()).padding(Padding::multiple_of(128)).build(),
+        Sealer::builder(clinic.keys.clone()).padding(Padding::multiple_of(128)).build().hedged(),
+    ] {
+        let sealer = sealer.for_scope(&scope("ada")).await.unwrap();
+        let opener = clinic.opener("ada").await;
+        let place = Context::new("Patient", "name").record_id("22d6efc6-2dc7-4d9f-8f3a-0d2c1b7a9e55").row_version(7);
+        let mut buffer = Vec::with_capacity(256);
+        buffer.extend([7; 64]);
+        let mut round_trip = || {
+            sealer.seal_in_place(&mut buffer, &place).unwrap();
+            assert_eq!(opener.open_in_place(&mut buffer, &place).unwrap().expose(), &[7; 64]);
+        };
+        round_trip();
+        let counted = allocation_counter::measure(|| (0..100).for_each(|_| round_trip()));
+        assert_eq!(counted.count_total, 0);
+    }
 }

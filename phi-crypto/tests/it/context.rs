@@ -19,7 +19,7 @@ fn parts() -> impl Strategy<Value = Parts> {
 
 fn encode((tenant, id, subject, version, pairs): &Parts) -> Vec<u8> {
     let subject = subject.as_ref().map(|subject| SubjectId::new(subject.clone()).unwrap());
-    let mut context = Context::new("P", "f");
+    let mut context = Context::new("P", "f").without_record();
     if let Some(tenant) = tenant {
         context = context.tenant(tenant);
     }

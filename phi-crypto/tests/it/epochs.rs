@@ -6,7 +6,7 @@ use phi_crypto::Context;
 
 use crate::support::{Clinic, salt_of};
 
-const NAME: Context<'static> = Context::new("Patient", "name");
+const NAME: Context<'static> = Context::new("Patient", "name").without_record();
 
 #[tokio::test]
 async fn sealers_of_one_scope_share_an_epoch_until_it_rolls() {

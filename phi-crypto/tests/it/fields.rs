@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::support::{Clinic, nonce_of, number, salt_of, scope, subject};
 
-const NAME: Context<'static> = Context::new("Patient", "name");
+const NAME: Context<'static> = Context::new("Patient", "name").without_record();
 
 #[tokio::test]
 async fn text_and_bytes_come_back_as_they_were() {
@@ -189,7 +189,7 @@ fn context<'a>(
     version: Option<u64>,
     pairs: &'a std::collections::BTreeMap<String, String>,
 ) -> Context<'a> {
-    let mut context = Context::new(names.0, names.1);
+    let mut context = Context::new(names.0, names.1).without_record();
     if let Some(id) = id {
         context = context.record_id(id);
     }

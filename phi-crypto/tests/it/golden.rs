@@ -1,4 +1,6 @@
 //! What version 0.1 wrote, every later version opens: a database, its keyring and its key file, as an application left them.
+//!
+//! `v1` holds the suites without padding, `v1-padded` those with padding, sealed with hedged nonces.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +14,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use crate::support::{scope, subject};
 
 const FILES: [&str; 3] = ["clinic.db", "keyring", "key-file"];
-const SUITES: [(i64, Suite); 2] = [(1, Suite::Aes256Gcm), (2, Suite::ChaCha20Poly1305)];
+/// A folder of golden files, and the suites of the values in it.
+type Corpus = (&'static str, [(i64, Suite); 2]);
+const CORPORA: [Corpus; 2] = [
+    ("v1", [(0x01, Suite::Aes256Gcm), (0x02, Suite::ChaCha20Poly1305)]),
+    ("v1-padded", [(0x11, Suite::Aes256GcmPadded), (0x12, Suite::ChaCha20Poly1305Padded)]),
+];
 const NAMES: [(&str, &str); 3] = [("ada", "Ada Lovelace"), ("zoë", "Zoë 林"), ("nobody", "")];
 const BY_SSN: IndexSpec = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits);
 const BY_NAME: IndexSpec = BlindIndex::exact("Patient", "name", "by_name", Transform::TrimLowercase).bits(100);
@@ -25,8 +32,8 @@ fn note() -> Context<'static> {
     Context::new("Visit", "note").record_id(-7_i64).row_version(3).pair("ward", "7").pair("", "empty")
 }
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+fn golden(corpus: &Corpus) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(corpus.0)
 }
 
 pub(crate) async fn open(folder: &Path) -> (SqlitePool, Keys) {
@@ -46,13 +53,14 @@ pub(crate) async fn open(folder: &Path) -> (SqlitePool, Keys) {
     (pool, keys)
 }
 
-async fn write(folder: &Path) {
+async fn write(folder: &Path, suites: &[(i64, Suite)]) {
     let (pool, keys) = open(folder).await;
     let create =
         "CREATE TABLE golden (suite INTEGER, id TEXT, name BLOB, name_tag BLOB, ssn_tag BLOB, note BLOB, scan BLOB)";
     sqlx::query(create).execute(&pool).await.unwrap();
-    for (number, suite) in SUITES {
-        let sealer = Sealer::builder(keys.clone()).suite(suite).build();
+    for (number, suite) in suites {
+        let sealer = Sealer::builder(keys.clone()).suite(*suite).build();
+        let sealer = if suite.is_padded() { sealer.hedged() } else { sealer };
         for (id, value) in NAMES {
             let sealer = sealer.for_scope(&scope(id)).await.unwrap();
             let patient = subject(id);
@@ -63,7 +71,7 @@ async fn write(folder: &Path) {
                 .bind(BY_NAME.open(&keys).await.unwrap().tag(value).unwrap())
                 .bind(BY_SSN.open(&keys).await.unwrap().tag("078-05-1120").unwrap())
                 .bind(sealer.seal(&Json(vec![id, value]), &note().subject(&patient)).unwrap())
-                .bind(sealer.seal(&[0xa5; 300], &Context::new("Patient", "scan")).unwrap())
+                .bind(sealer.seal(&[0xa5; 300], &Context::new("Patient", "scan").without_record()).unwrap())
                 .execute(&pool)
                 .await
                 .unwrap();
@@ -79,19 +87,22 @@ async fn write(folder: &Path) {
     pool.close().await;
 }
 
-async fn check(folder: &Path) {
+async fn check(folder: &Path, suites: &[(i64, Suite)]) {
     let (pool, keys) = open(folder).await;
     let opener = Opener::builder(keys.clone()).build();
     type Row = (Sealed<String>, Option<Vec<u8>>, Option<Vec<u8>>, Sealed<Json<Vec<String>>>, Sealed<Vec<u8>>);
-    for (number, _) in SUITES {
+    for (number, _) in suites {
         for (id, value) in NAMES {
             let query = "SELECT name, name_tag, ssn_tag, note, scan FROM golden WHERE suite = ? AND id = ?";
             let row: Row = sqlx::query_as(query).bind(number).bind(id).fetch_one(&pool).await.unwrap();
             let opener = opener.for_scope(&scope(id)).await.unwrap();
-            assert_eq!(i64::from(row.0.as_bytes()[0]), number);
+            assert_eq!(i64::from(row.0.as_bytes()[0]), *number);
             assert_eq!(opener.open(&row.0, &name(id)).unwrap().expose(), value);
             assert_eq!(opener.open(&row.3, &note()).unwrap().expose().0, [id, value]);
-            assert_eq!(opener.open(&row.4, &Context::new("Patient", "scan")).unwrap().expose(), &[0xa5; 300]);
+            assert_eq!(
+                opener.open(&row.4, &Context::new("Patient", "scan").without_record()).unwrap().expose(),
+                &[0xa5; 300]
+            );
 
             let tag = |tag: Option<phi_crypto::Tag>| tag.map(|tag| tag.as_bytes().to_vec());
             assert_eq!(tag(BY_NAME.open(&keys).await.unwrap().tag(value).unwrap()), row.1);
@@ -106,10 +117,14 @@ async fn check(folder: &Path) {
 }
 
 pub(crate) fn copy_of_golden() -> tempfile::TempDir {
+    copy_of(&CORPORA[0])
+}
+
+fn copy_of(corpus: &Corpus) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in FILES {
         let copy = copy.path().join(file);
-        fs::copy(golden().join(file), &copy).unwrap();
+        fs::copy(golden(corpus).join(file), &copy).unwrap();
         // Version control does not keep the mode that the keyring insists on.
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -118,21 +133,26 @@ pub(crate) fn copy_of_golden() -> tempfile::TempDir {
 
 #[tokio::test]
 async fn what_was_sealed_by_an_earlier_version_opens() {
-    check(copy_of_golden().path()).await;
+    for corpus in &CORPORA {
+        check(copy_of(corpus).path(), &corpus.1).await;
+    }
 }
 
 #[tokio::test]
 async fn what_is_sealed_now_opens_as_the_golden_files_do() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path()).await;
-    check(folder.path()).await;
+    for (_, suites) in &CORPORA {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), suites).await;
+        check(folder.path(), suites).await;
+    }
 }
 
 /// Run once for each version of the formats: `cargo test -p phi-crypto --all-features -- --ignored writes_the_golden`.
 #[tokio::test]
 #[ignore = "writes the golden files of a new format version"]
 async fn writes_the_golden_files() {
-    assert!(!golden().exists(), "golden files are never written again");
-    fs::create_dir_all(golden()).unwrap();
-    write(&golden()).await;
+    for corpus in CORPORA.iter().filter(|corpus| !golden(corpus).exists()) {
+        fs::create_dir_all(golden(corpus)).unwrap();
+        write(&golden(corpus), &corpus.1).await;
+    }
 }

@@ -54,15 +54,27 @@ async fn neither_values_nor_ids_nor_key_bytes_are_printed() {
     ] {
         text += &all(value);
     }
+    #[cfg(feature = "serde")]
+    for value in
+        [&phi_crypto::Json(SECRET) as &dyn Debug, &phi_crypto::JsonRef(&SECRET), &Some(phi_crypto::Json(SECRET))]
+    {
+        text += &all(value);
+    }
 
     let mut errors: Vec<Box<dyn Error>> = vec![
-        Box::new(opener.open(&sealed, &Context::new("Patient", "name")).unwrap_err()),
-        Box::new(opener.open(&sealed, &Context::new("Patient", "name").subject(&subject("other"))).unwrap_err()),
+        Box::new(opener.open(&sealed, &Context::new("Patient", "name").without_record()).unwrap_err()),
+        Box::new(
+            opener
+                .open(&sealed, &Context::new("Patient", "name").without_record().subject(&subject("other")))
+                .unwrap_err(),
+        ),
         Box::new(opener.open_into(SECRET.as_bytes(), &place, &mut Vec::new()).unwrap_err()),
         Box::new(sealer.seal(SECRET, &place.clone().pair(SECRET, SECRET)).unwrap_err()),
         Box::new(phi_crypto::Sealed::<String>::from_text(SECRET).unwrap_err()),
         Box::new(String::from_plaintext([SECRET.as_bytes(), &[0xff]].concat().into()).unwrap_err()),
-        Box::new(clinic.opener("other").await.open(&sealed, &Context::new("Patient", "name")).unwrap_err()),
+        Box::new(
+            clinic.opener("other").await.open(&sealed, &Context::new("Patient", "name").without_record()).unwrap_err(),
+        ),
     ];
     let _report = clinic.keys.shred(&patient).await.unwrap();
     errors.push(Box::new(opener.open(&sealed, &place).unwrap_err()));
@@ -91,6 +103,8 @@ fn messages_begin_in_lower_case_and_end_without_a_full_stop() {
         &phi_crypto::ContextError::TooMany,
         &phi_crypto::ContextError::OtherSubject,
         &phi_crypto::IndexError::LeaseEnded,
+        &phi_crypto::OpenManyError::Key(phi_keys::Error::Shredded),
+        &phi_crypto::OpenManyError::Open(OpenError::Refused),
         &phi_crypto::EncodeError::new(),
         &phi_crypto::DecodeError::new(),
     ] {
@@ -110,4 +124,5 @@ fn handles_can_be_shared_between_threads() {
     shared::<phi_crypto::Sealed<std::rc::Rc<()>>>();
     shared::<SealError>();
     shared::<OpenError>();
+    shared::<phi_crypto::OpenManyError>();
 }

@@ -4,7 +4,7 @@ use phi_crypto::{BlindIndex, Context, IndexError, OpenError, SealError, Transfor
 
 use crate::support::{Clinic, LEASE, scope, subject};
 
-const NAME: Context<'static> = Context::new("Patient", "name");
+const NAME: Context<'static> = Context::new("Patient", "name").without_record();
 
 #[tokio::test]
 async fn a_handle_refuses_when_its_lease_is_over() {

@@ -6,11 +6,15 @@ mod context;
 mod epochs;
 mod fields;
 mod files;
+#[cfg(unix)]
+mod fork;
 #[cfg(all(unix, feature = "serde", feature = "sqlite"))]
 mod golden;
 mod index;
 mod leaks;
 mod leases;
+mod many;
+mod padded;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "derive")]

@@ -13,7 +13,7 @@ struct Allergy {
 #[tokio::test]
 async fn any_serde_type_is_sealed_as_json() {
     let clinic = Clinic::new().await;
-    let place = Context::new("Patient", "allergies");
+    let place = Context::new("Patient", "allergies").without_record();
     let sealer = clinic.sealer("ada").await;
     let allergies = vec![Allergy { substance: "latex".into(), severity: 3 }];
     let owned: Sealed<Json<Vec<Allergy>>> = sealer.seal(&Json(allergies.clone()), &place).unwrap();
@@ -27,7 +27,7 @@ async fn any_serde_type_is_sealed_as_json() {
 #[tokio::test]
 async fn a_value_of_another_shape_is_an_error_without_the_value() {
     let clinic = Clinic::new().await;
-    let place = Context::new("Patient", "allergies");
+    let place = Context::new("Patient", "allergies").without_record();
     let sealed = clinic.sealer("ada").await.seal(&Json("Lovelace"), &place).unwrap();
     let as_number = Sealed::<Json<u64>>::from_bytes(sealed.into_bytes()).unwrap();
     let error = clinic.opener("ada").await.open(&as_number, &place).unwrap_err();
@@ -39,7 +39,7 @@ async fn a_value_of_another_shape_is_an_error_without_the_value() {
 #[tokio::test]
 async fn a_sealed_value_is_text_where_people_read() {
     let clinic = Clinic::new().await;
-    let sealed = clinic.sealer("ada").await.seal("Ada", &Context::new("Patient", "name")).unwrap();
+    let sealed = clinic.sealer("ada").await.seal("Ada", &Context::new("Patient", "name").without_record()).unwrap();
     let json = serde_json::to_string(&sealed).unwrap();
     assert_eq!(json, format!("\"{}\"", sealed.to_text()));
     assert_eq!(serde_json::from_str::<Sealed<String>>(&json).unwrap(), sealed);

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::searches::{self, AFTER, COLUMNS, DURING, OLD};
 use crate::support::{scope, subject};
 
-const NAME: Context<'static> = Context::new("Patient", "name");
+const NAME: Context<'static> = Context::new("Patient", "name").without_record();
 const BY_SSN: IndexSpec = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits);
 const TAGS: [IndexColumn; 2] = [
     IndexColumn::new("patient", "ssn_tag", "id"),

@@ -127,7 +127,7 @@ async fn every_element_of_the_context_counts() {
         Context::new("Scan", "image2").record_id("7431").row_version(2).pair("ward", "7"),
         Context::new("Scans", "image").record_id("7431").row_version(2).pair("ward", "7"),
         Context::new("Scan", "image").record_id("7432").row_version(2).pair("ward", "7"),
-        Context::new("Scan", "image").row_version(2).pair("ward", "7"),
+        Context::new("Scan", "image").without_record().row_version(2).pair("ward", "7"),
         Context::new("Scan", "image").record_id("7431").row_version(3).pair("ward", "7"),
         Context::new("Scan", "image").record_id("7431").pair("ward", "7"),
         Context::new("Scan", "image").record_id("7431").row_version(2).pair("ward", "8"),

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use super::server::Server;
 use crate::support::scope;
 
-const NAME: Context<'static> = Context::new("Patient", "name");
+const NAME: Context<'static> = Context::new("Patient", "name").without_record();
 const BY_SSN: IndexSpec = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits);
 
 const PATIENTS: &str = "CREATE TABLE patient (id TEXT PRIMARY KEY, name BYTEA, ssn_tag BYTEA, plain TEXT, age INT);
