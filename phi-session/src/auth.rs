@@ -225,6 +225,10 @@ mod tests {
         assert_eq!(AuthEvent::decode(&bytes[1..]), None);
         assert_eq!(AuthEvent::decode(&[0; 10]), None);
         assert_eq!(AuthEvent::decode(&[1, 1, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
-        assert_eq!(AuthEvent::decode(&bytes[..10].repeat(17)), None);
+        assert_eq!(
+            AuthEvent::decode(&bytes[..10].repeat(AuthEvent::MAX)).map(|events| events.len()),
+            Some(AuthEvent::MAX)
+        );
+        assert_eq!(AuthEvent::decode(&bytes[..10].repeat(AuthEvent::MAX + 1)), None);
     }
 }

@@ -61,3 +61,20 @@ impl fmt::Debug for PublicId {
         write!(f, "PublicId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_text_form() {
+        let id = PublicId::from_bytes(*b"\x00\xabcdefghijklmno");
+        let text = id.to_string();
+        assert_eq!(PublicId::parse(&text), Some(id));
+        assert_eq!(format!("{id:?}"), format!("PublicId({text})"));
+        let with_sign = format!("+{}", &text[1..]);
+        for other in ["", &text[1..], &format!("0{text}"), &text.to_uppercase(), &with_sign, &with_sign[..31]] {
+            assert_eq!(PublicId::parse(other), None, "{other}");
+        }
+    }
+}
