@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_id_has_one_text_form() {
-        let id = PublicId::from_bytes(*b"\x00\xabcdefghijklmno");
+        let id = PublicId::from_bytes(*b"\x00\xabcdefghijklmnop");
         let text = id.to_string();
         assert_eq!(PublicId::parse(&text), Some(id));
         assert_eq!(format!("{id:?}"), format!("PublicId({text})"));
