@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("keys_f1_seal", keys::f1_seal),
     ("keys_f1_text", keys::f1_text),
     ("keys_keyring", keys::keyring),
+    ("keys_revocation", keys::revocation),
     ("keys_rows", keys::tampered_row),
     ("keys_tlv", keys::tlv_write),
     ("keys_wrapped", keys::wrapped),

@@ -29,6 +29,7 @@ replay! {
     keys_f1_seal
     keys_f1_text
     keys_keyring
+    keys_revocation
     keys_rows
     keys_tlv
     keys_wrapped

@@ -68,6 +68,22 @@ pub enum Error {
     Random(NoRandomness),
 }
 
+impl Error {
+    /// Whether a KMS or the store did not answer: nobody has decided that there is no key.
+    pub(crate) const fn is_outage(&self) -> bool {
+        match self {
+            Self::Kms(error) => error.is_transient(),
+            Self::Store(error) => matches!(error, StoreError::Unavailable(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody mending anything.
+    pub(crate) const fn may_pass(&self) -> bool {
+        self.is_outage() || matches!(self, Self::Contended)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

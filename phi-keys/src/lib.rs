@@ -46,6 +46,7 @@
 //! | change a keyring's passphrase | [`LocalKeyring::relock`] |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
 //! | keep what was shredded from coming back with a backup | [`KeysBuilder::anchor`], [`FileAnchor`] |
+//! | end access to keys in memory | [`Keys::revoke`], [`Keys::poll_status`]; between processes a [`RevocationChannel`], such as `PostgresRevocations` |
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
@@ -56,7 +57,7 @@
 //! - `gcp`: the module `gcp`, KEKs in Google Cloud KMS through Google's SDK. HTTPS on *ring* unless the process has chosen another
 //!   provider of rustls; needs the tokio runtime.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
-//! - `postgres`: `PostgresKeyStore` and `Keys::shred_in_postgres`. Needs the tokio runtime, as sqlx does; encrypted connections
+//! - `postgres`: `PostgresKeyStore`, `PostgresRevocations` and `Keys::shred_in_postgres`. Needs the tokio runtime, as sqlx does; encrypted connections
 //!   need one of sqlx's TLS features, which the application enables.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
@@ -74,10 +75,34 @@
 //! | `pkcs11` | SoftHSM2 | real, a token in software; not run against hardware |
 //! | `vault` | a contract simulator with real cryptography, which Vault's Python client drives too | simulator; not run against a real Vault |
 //!
+//! # Cache
+//! A key manager holds what it unwrapped, within bounds that all apply at once:
+//!
+//! | bound | default | what happens at it |
+//! |---|---|---|
+//! | [`lease`](KeysBuilder::lease) | 60 s | a data key leaves, and its row is read again; so is a domain key's |
+//! | [`domain_key_age`](KeysBuilder::domain_key_age) | 1 h | a KMS is asked for the domain key again |
+//! | [`cache_entries`](KeysBuilder::cache_entries) | 10,000 | a data key that was not used lately makes room |
+//! | [`cache_bytes`](KeysBuilder::cache_bytes) | 16 MiB | the same |
+//! | [`cache_uses`](KeysBuilder::cache_uses) | 2^20 | the data key's row is read again |
+//! | [`refusal_age`](KeysBuilder::refusal_age) | 5 s | a KMS that refused is asked again; no more than 1,024 refusals are held |
+//! | [`outage_grace`](KeysBuilder::outage_grace) | none | how long keys are used beyond their time while store or KMS do not answer |
+//!
+//! Of many tasks that want one cold key, one fetches it. In the last fifth of a lease, or when a domain key's age ends with the
+//! next lease, one caller renews it while the others use what is there. Nothing runs by itself: [`Keys::poll_status`] ends
+//! access within its interval of a KEK's being disabled, [`Keys::reap_expired`] wipes what expired from an idle process, and
+//! [`Keys::follow_revocations`] does what other processes revoke; the caller drives each of them. [`Keys::revoke`] empties
+//! the memory at once.
+//!
+//! Without the poller, access after a KEK was disabled ends when the domain key's age is over, at most a lease later for data
+//! keys. The poller sees the state of a KEK and of its newest version: of an older version that was disabled alone, the age
+//! finds out.
+//!
 //! # How it fails
-//! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. A failure is never
-//! remembered, so the next request tries again. What is unwrapped already keeps working until its lease ends (60 s unless
-//! set), also while the KMS is down: the domain keys stay in memory and an unchanged row needs no KMS.
+//! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. An outage is never
+//! remembered, so the next request tries again; a refusal by a KMS is, for 5 s. What is unwrapped already keeps working until
+//! its lease ends (60 s unless set), also while the KMS is down: the domain keys stay in memory for their age, and an
+//! unchanged row needs no KMS.
 //!
 //! - One of several KMSs that is busy or down: another one unwraps. One that says no, because its KEK was disabled or a
 //!   permission taken away: that error, and no other KEK is asked unless [`OnTerminal::TryOthers`] was chosen.
@@ -136,7 +161,12 @@ pub use error::{Error, Expired};
 pub use id::{Fingerprint, FullId, KeyId};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use keys::PendingShred;
-pub use keys::{Completed, DataKey, DomainKey, KekUse, Keys, KeysBuilder, Replayed, Rewrapped, Shredded};
+#[cfg(feature = "postgres")]
+pub use keys::PostgresRevocations;
+pub use keys::{
+    Completed, DataKey, DomainKey, Forgotten, KekCheck, KekUse, Keys, KeysBuilder, Replayed, Revocation,
+    RevocationChannel, RevocationNotice, Revoked, Rewrapped, Shredded,
+};
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;
 #[cfg(feature = "aws")]

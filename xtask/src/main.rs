@@ -9,6 +9,7 @@ mod checks;
 mod ci;
 mod evidence;
 mod long;
+mod loom;
 mod metadata;
 mod report;
 mod servers;
@@ -29,6 +30,7 @@ usage: cargo xtask <job>
   fmt | clippy | docs | features | rules
                                     one of these alone
   deps                              dependency counts against their budgets
+  loom                              every interleaving of the key cache's locks
   bench <area> [--quick] [--json FILE] [--check]
                                     benchmarks; --check fails on a missed bar
 
@@ -67,6 +69,7 @@ fn dispatch(args: &[&str]) -> Result {
         ("features", []) => checks::features::main(),
         ("rules", []) => checks::rules(),
         ("deps", []) => checks::deps::main(),
+        ("loom", []) => loom::main(),
         ("deny", []) => long::deny(),
         ("fuzz", rest) => long::fuzz(rest),
         ("mutants", rest) => long::mutants(rest),

@@ -5,7 +5,7 @@ mod rows;
 
 use phi_keys::derive::{self, Label};
 use phi_keys::f1::{self, MessageKey, Nonce, Suite};
-use phi_keys::{Wrapped, tlv};
+use phi_keys::{RevocationNotice, Wrapped, tlv};
 
 pub(crate) use keyring::keyring;
 pub(crate) use rows::tampered_row;
@@ -99,4 +99,13 @@ pub(crate) fn wrapped(input: &[u8]) {
     if let Ok(wrapped) = Wrapped::from_bytes(input) {
         assert_eq!(wrapped.to_bytes(), input);
     }
+}
+
+/// Text as a revocation notice: what names a target is written as the same text, everything else revokes all.
+pub(crate) fn revocation(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let notice = RevocationNotice::from_text(text);
+    let written = notice.to_text();
+    assert!(written == text || written == "phi-revoke-1 all", "{written}");
+    assert_eq!(RevocationNotice::from_text(&written), notice);
 }

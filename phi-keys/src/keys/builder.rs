@@ -1,7 +1,7 @@
 //! What a key manager is made of.
 
 use core::fmt;
-use core::num::NonZeroUsize;
+use core::num::{NonZeroU64, NonZeroUsize};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use super::anchored::Anchored;
 use super::data::Data;
 use super::domain::Domains;
 use super::handle::Gate;
+use super::limits::Limits;
 use super::replay::Rollback;
+use super::revoke::RevocationChannel;
 use super::root::MayCreate;
 use super::{Inner, Keys, replay, root};
 use crate::anchor::StoreAnchor;
@@ -22,7 +24,6 @@ use crate::store::KeyStore;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
-const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(10_000 - 1);
 
 /// Puts a [`Keys`] together; made by [`Keys::builder`].
 #[must_use]
@@ -33,7 +34,8 @@ pub struct KeysBuilder {
     tenant: String,
     clock: Arc<dyn Clock>,
     lease: Duration,
-    capacity: NonZeroUsize,
+    limits: Limits,
+    channel: Option<Arc<dyn RevocationChannel>>,
     fingerprint: Option<Fingerprint>,
     generation: u64,
     anchor: Option<Arc<dyn StoreAnchor>>,
@@ -49,7 +51,8 @@ impl KeysBuilder {
             tenant: "default".into(),
             clock: Arc::new(SystemClock::new()),
             lease: DEFAULT_LEASE,
-            capacity: DEFAULT_CAPACITY,
+            limits: Limits::default(),
+            channel: None,
             fingerprint: None,
             generation: 0,
             anchor: None,
@@ -90,8 +93,49 @@ impl KeysBuilder {
     }
 
     /// How many data keys are held in memory, 10,000 unless given.
-    pub fn cache_entries(mut self, capacity: NonZeroUsize) -> Self {
-        self.capacity = capacity;
+    pub fn cache_entries(mut self, entries: NonZeroUsize) -> Self {
+        self.limits.entries = entries;
+        self
+    }
+
+    /// How many bytes the data keys in memory take with the names of their scopes, without the slack of the allocator;
+    /// 16 MiB unless given. A key that takes more by itself is leased and not held.
+    pub fn cache_bytes(mut self, bytes: NonZeroUsize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// How often a data key is handed out from memory before the store is asked again, 1,048,576 times unless given.
+    pub fn cache_uses(mut self, uses: NonZeroU64) -> Self {
+        self.limits.uses = uses;
+        self
+    }
+
+    /// How long a domain key is used before a KMS is asked for it again, 1 s to 7 days, 1 h unless given. When no KMS answers
+    /// by then, its time is over, and data keys below it are leased no more.
+    pub fn domain_key_age(mut self, age: Duration) -> Self {
+        self.limits.age = age;
+        self
+    }
+
+    /// How long keys are used beyond their time while the store or the KMS does not answer, up to 24 h; not at all unless
+    /// given. A shred or a disabled KEK then ends access here up to this much later if the outage hides it. It never
+    /// applies to a refusal: a disabled KEK, a denied permission, a shredded subject or a forged row.
+    pub fn outage_grace(mut self, grace: Duration) -> Self {
+        self.limits.grace = grace;
+        self
+    }
+
+    /// How long a refusal by a KMS is remembered before it is asked again, up to 60 s; 5 s unless given. Zero remembers none.
+    pub fn refusal_age(mut self, age: Duration) -> Self {
+        self.limits.refusal = age;
+        self
+    }
+
+    /// How this key manager and the others of its store tell each other what was revoked and shredded; see
+    /// [`Keys::follow_revocations`].
+    pub fn revocations(mut self, channel: impl RevocationChannel) -> Self {
+        self.channel = Some(Arc::new(channel));
         self
     }
 
@@ -133,7 +177,8 @@ impl KeysBuilder {
     /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
     /// be; other [`Error`]s when KMS or store fail.
     pub async fn build(self) -> Result<Keys, Error> {
-        let Self { store, keks, set, tenant, clock, lease, capacity, fingerprint, generation, anchor, rollback } = self;
+        let Self { store, keks, set, tenant, clock, lease, limits, channel, fingerprint, generation, anchor, rollback } =
+            self;
         let keks = match (set, keks.is_empty()) {
             (Some(set), true) => set,
             (Some(_), false) => {
@@ -150,6 +195,7 @@ impl KeysBuilder {
         if !(Duration::from_millis(1)..=LONGEST_LEASE).contains(&lease) {
             return Err(Error::Config("a lease lasts 1 ms to 1 h"));
         }
+        limits.check()?;
         store.prepare().await?;
         let records = match &anchor {
             Some(anchor) => anchor.read(0).await.map_err(Error::Anchor)?,
@@ -166,9 +212,9 @@ impl KeysBuilder {
             Some(anchored) => Box::pin(replay::reconcile(&root, &*store, anchored, rollback, now)).await?,
             None => Box::pin(replay::check(&root, &*store, rollback, now)).await?,
         };
-        let domains = Domains::new(Gate::new(Arc::clone(&clock), lease));
-        let data = Data::new(Gate::new(clock, lease), capacity);
-        Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data, anchored, replayed })))
+        let domains = Domains::new(Gate::new(Arc::clone(&clock), lease), limits);
+        let data = Data::new(Gate::new(clock, lease), limits);
+        Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data, anchored, replayed, channel })))
     }
 }
 

@@ -1,21 +1,21 @@
-//! The data keys that this process holds, at most so many of them.
+//! The data keys that this process holds: so many of them, of so many bytes, each for a lease and so many uses.
 
 use core::fmt;
-use core::num::NonZeroUsize;
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
-use super::handle::{Cell, Gate, Handle};
+use super::handle::{Cell, Found, Gate, Handle};
+use super::limits::Limits;
+use super::sync::{Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::Error;
-use crate::id::KeyId;
+use crate::id::{FullId, KeyId};
 use crate::scope::Scope;
 
 /// Evicts by second chance: a hand goes round, skips once what was used since it last came by, and takes the next. A hit
 /// needs no write lock, and an eviction a constant number of steps on average.
 pub(super) struct Cache {
     gate: Arc<Gate>,
-    capacity: NonZeroUsize,
+    limits: Limits,
     inner: RwLock<Inner>,
 }
 
@@ -26,50 +26,54 @@ struct Inner {
     by_kid: HashMap<KeyId, usize>,
     active: HashMap<Scope, usize>,
     hand: usize,
+    /// What the entries weigh.
+    bytes: usize,
     /// Scopes that are being shredded, with the number of transactions that do so.
     blocked: HashMap<Scope, usize>,
 }
 
-struct Entry {
-    scope: Scope,
-    cell: Arc<Cell>,
-    used: AtomicBool,
+/// A data key as it was read from the store.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) scope: Scope,
+    /// How key rows name the scope.
+    pub(super) pseudonym: [u8; 32],
+    /// The domain key that wraps it.
+    pub(super) parent: FullId,
+    pub(super) cell: Arc<Cell>,
+    pub(super) is_active: bool,
+    /// How often it had been handed out when the hand last came by.
+    pub(super) seen: u64,
 }
 
 /// What became of an insertion.
 pub(super) enum Kept {
     Yes(Handle),
-    /// Something was shredded since the key was read: read it again.
+    /// Something was shredded or revoked since the key was read: read it again.
     Stale,
 }
 
 impl Cache {
-    pub(super) fn new(gate: Arc<Gate>, capacity: NonZeroUsize) -> Self {
-        Self { gate, capacity, inner: RwLock::default() }
+    pub(super) fn new(gate: Arc<Gate>, limits: Limits) -> Self {
+        Self { gate, limits, inner: RwLock::new(Inner::default()) }
     }
 
     /// The active key of a scope.
-    pub(super) fn active(&self, scope: &Scope) -> Option<Handle> {
+    pub(super) fn active(&self, scope: &Scope) -> Option<Found> {
         let inner = self.read();
-        self.handle(inner.entry(*inner.active.get(scope)?)?)
+        self.hand_out(inner.entry(*inner.active.get(scope)?)?)
     }
 
     /// The key of a kid, or the reason why this scope cannot have it.
-    pub(super) fn by_kid(&self, kid: KeyId, scope: &Scope) -> Result<Option<Handle>, Error> {
+    pub(super) fn by_kid(&self, kid: KeyId, scope: &Scope) -> Result<Option<Found>, Error> {
         let inner = self.read();
         let Some(entry) = inner.by_kid.get(&kid).and_then(|at| inner.entry(*at)) else { return Ok(None) };
-        if entry.scope == *scope { Ok(self.handle(entry)) } else { Err(Error::WrongScope) }
+        if entry.scope == *scope { Ok(self.hand_out(entry)) } else { Err(Error::WrongScope) }
     }
 
-    /// Called under the lock, so that a shred comes before (and the entry is gone) or after (and ends the handle).
-    fn handle(&self, entry: &Entry) -> Option<Handle> {
-        if !entry.cell.in_time() {
-            return None;
-        }
-        if !entry.used.load(Ordering::Relaxed) {
-            entry.used.store(true, Ordering::Relaxed);
-        }
-        Some(Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
+    fn hand_out(&self, entry: &Entry) -> Option<Found> {
+        let uses = entry.cell.uses.fetch_add(1, Ordering::Relaxed);
+        if uses < self.limits.uses.get() { entry.cell.hand_out() } else { None }
     }
 
     /// Whether the scope may be read from the store at all.
@@ -77,54 +81,50 @@ impl Cache {
         if self.read().blocked.contains_key(scope) { Err(Error::ShredUnderWay) } else { Ok(()) }
     }
 
-    /// Keeps a key that was read in `generation`.
-    pub(super) fn insert(
-        &self,
-        scope: &Scope,
-        cell: Arc<Cell>,
-        is_active: bool,
-        generation: u64,
-    ) -> Result<Kept, Error> {
+    /// Keeps a key that was read, unless something was revoked since its lease began.
+    pub(super) fn insert(&self, entry: Entry) -> Result<Kept, Error> {
         let mut inner = self.write();
-        if inner.blocked.contains_key(scope) {
+        if inner.blocked.contains_key(&entry.scope) {
             return Err(Error::ShredUnderWay);
         }
+        let generation = entry.cell.lease.generation;
         if generation != self.gate.generation() {
             return Ok(Kept::Stale);
         }
-        let kid = cell.full_id.kid();
-        let entry = Entry { scope: scope.clone(), cell: Arc::clone(&cell), used: AtomicBool::new(true) };
-        let at = match inner.by_kid.get(&kid) {
-            Some(at) => *at,
-            None => inner.room(self.capacity),
-        };
-        if let Some(place) = inner.entries.get_mut(at) {
-            *place = Some(entry);
-            inner.by_kid.insert(kid, at);
-            if is_active {
-                inner.active.insert(scope.clone(), at);
-            } else if inner.active.get(scope) == Some(&at) {
-                // It was active when it was read before, and must not go on sealing with a new lease.
-                inner.active.remove(scope);
-            }
+        let handle = Handle { cell: Arc::clone(&entry.cell), generation };
+        // Its former self goes first: it may have been active, and must not go on sealing with a new lease.
+        if let Some(former) = inner.by_kid.get(&handle.cell.full_id.kid()).copied() {
+            inner.remove(former);
         }
-        Ok(Kept::Yes(Handle { cell, generation }))
+        let weight = entry.weight();
+        // What is heavier than everything that may be held is leased without being held.
+        if weight <= self.limits.bytes.get() {
+            while inner.by_kid.len() >= self.limits.entries.get() || inner.bytes + weight > self.limits.bytes.get() {
+                inner.evict();
+            }
+            inner.put(entry);
+        }
+        Ok(Kept::Yes(handle))
+    }
+
+    /// Stretches the lease of a key that cannot be read again, within the grace for outages.
+    pub(super) fn stretch(&self, scope: &Scope, kid: Option<KeyId>) -> Option<Handle> {
+        let mut inner = self.write();
+        let at = match &kid {
+            Some(kid) => *inner.by_kid.get(kid)?,
+            None => *inner.active.get(scope)?,
+        };
+        let entry = inner.entries.get_mut(at)?.as_mut().filter(|entry| entry.scope == *scope)?;
+        entry.cell = entry.cell.stretched(self.limits.grace)?;
+        entry.seen = 0;
+        Some(Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
     }
 
     /// Forgets a scope, ends every lease and lets nobody read the scope until [`unblock`](Self::unblock).
     pub(super) fn block(&self, scope: &Scope) {
         let mut inner = self.write();
         *inner.blocked.entry(scope.clone()).or_default() += 1;
-        inner.active.remove(scope);
-        let Inner { entries, free, by_kid, .. } = &mut *inner;
-        for (at, place) in entries.iter_mut().enumerate() {
-            if place.as_ref().is_some_and(|entry| entry.scope == *scope)
-                && let Some(entry) = place.take()
-            {
-                by_kid.remove(&entry.cell.full_id.kid());
-                free.push(at);
-            }
-        }
+        inner.remove_where(|entry| entry.scope == *scope);
         self.gate.end_all();
     }
 
@@ -138,11 +138,29 @@ impl Cache {
         }
     }
 
+    /// Forgets keys and ends every lease: what is being read meanwhile is read again, what is still held is leased anew.
+    pub(super) fn revoke(&self, which: impl Fn(&Entry) -> bool) -> usize {
+        let mut inner = self.write();
+        self.gate.end_all();
+        inner.remove_where(which)
+    }
+
+    /// Forgets keys whose leases end by themselves.
+    pub(super) fn forget(&self, scope: &Scope) {
+        self.write().remove_where(|entry| entry.scope == *scope);
+    }
+
+    /// Forgets keys whose time has come.
+    pub(super) fn reap(&self) -> usize {
+        let now = self.gate.now();
+        self.write().remove_where(|entry| entry.cell.is_over(now, self.limits.grace))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.read().by_kid.len()
     }
 
-    // Each change below leaves the maps consistent before anything could panic, so a poisoned lock is still sound.
+    // Each change leaves the maps consistent before anything could panic, so a poisoned lock is still sound.
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,66 +170,166 @@ impl Cache {
     }
 }
 
+impl Entry {
+    /// The bytes that it takes in memory, without the slack of allocator and maps.
+    fn weight(&self) -> usize {
+        const FIXED: usize = size_of::<Option<Entry>>()
+            + size_of::<Cell>()
+            + 2 * size_of::<usize>()
+            + size_of::<(KeyId, usize)>()
+            + size_of::<(Scope, usize)>();
+        // The text of the scope is in the entry and in the map of active keys.
+        let (_, name) = self.scope.parts();
+        FIXED.saturating_add(name.len().saturating_mul(2))
+    }
+}
+
 impl Inner {
     fn entry(&self, at: usize) -> Option<&Entry> {
         self.entries.get(at)?.as_ref()
     }
 
-    /// A free place, made by eviction if need be.
-    fn room(&mut self, capacity: NonZeroUsize) -> usize {
-        if let Some(at) = self.free.pop() {
-            return at;
-        }
-        if self.entries.len() < capacity.get() {
+    fn put(&mut self, entry: Entry) {
+        let at = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
-            return self.entries.len() - 1;
+            self.entries.len() - 1
+        });
+        let Some(place) = self.entries.get_mut(at) else { return };
+        self.bytes += entry.weight();
+        self.by_kid.insert(entry.cell.full_id.kid(), at);
+        if entry.is_active {
+            self.active.insert(entry.scope.clone(), at);
         }
+        *place = Some(entry);
+    }
+
+    fn remove(&mut self, at: usize) {
+        let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else { return };
+        self.by_kid.remove(&entry.cell.full_id.kid());
+        if self.active.get(&entry.scope) == Some(&at) {
+            self.active.remove(&entry.scope);
+        }
+        self.bytes = self.bytes.saturating_sub(entry.weight());
+        self.free.push(at);
+    }
+
+    fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> usize {
+        let gone = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(&which));
+        let gone = gone.map(|(at, _)| at).collect::<Vec<_>>();
+        gone.iter().for_each(|at| self.remove(*at));
+        gone.len()
+    }
+
+    /// Takes one entry out. There must be one.
+    fn evict(&mut self) {
         loop {
             let at = self.hand;
-            self.hand = (self.hand + 1) % capacity.get();
-            let Some(place) = self.entries.get_mut(at) else { continue };
-            // The second round finds every mark cleared, so the loop ends.
-            if place.as_ref().is_some_and(|entry| entry.used.swap(false, Ordering::Relaxed)) {
-                continue;
+            self.hand = if at + 1 < self.entries.len() { at + 1 } else { 0 };
+            let Some(entry) = self.entries.get_mut(at).and_then(Option::as_mut) else { continue };
+            let uses = entry.cell.uses.load(Ordering::Relaxed);
+            if uses == entry.seen {
+                return self.remove(at);
             }
-            if let Some(entry) = place.take() {
-                self.by_kid.remove(&entry.cell.full_id.kid());
-                if self.active.get(&entry.scope) == Some(&at) {
-                    self.active.remove(&entry.scope);
-                }
-            }
-            return at;
+            // The second round finds every entry as it was seen, so the loop ends.
+            entry.seen = uses;
         }
     }
 }
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cache({} of {} keys)", self.len(), self.capacity)
+        write!(f, "Cache({} of {} keys)", self.len(), self.limits.entries)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use core::num::{NonZeroU64, NonZeroUsize};
     use core::time::Duration;
 
-    use phi_types::SystemClock;
+    use phi_types::{ManualClock, SystemClock};
     use zeroize::Zeroizing;
 
     use super::*;
     use crate::derive;
 
+    fn entry(gate: &Arc<Gate>, name: &str, key: u8, is_active: bool) -> Entry {
+        let (key, lease) = ([key; 32], gate.begin());
+        let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), gate, lease);
+        let parent = derive::full_id(&[0xff; 32]);
+        Entry { scope: Scope::group(name), pseudonym: [0; 32], parent, cell, is_active, seen: 0 }
+    }
+
+    fn cache(gate: &Arc<Gate>, limits: Limits) -> Cache {
+        Cache::new(Arc::clone(gate), limits)
+    }
+
     #[test]
     fn a_key_that_is_no_longer_active_seals_no_more_once_it_was_read_again() {
         let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
-        let cache = Cache::new(Arc::clone(&gate), NonZeroUsize::MIN);
-        let (scope, key) = (Scope::group("g"), [7; 32]);
-        let read = || Cell::new(Zeroizing::new(key), derive::full_id(&key), &gate, gate.begin());
-        cache.insert(&scope, read(), true, gate.generation()).unwrap();
+        let cache = cache(&gate, Limits { entries: NonZeroUsize::MIN, ..Limits::default() });
+        let scope = Scope::group("g");
+        cache.insert(entry(&gate, "g", 7, true)).unwrap();
         assert!(cache.active(&scope).is_some());
         // Another process made a newer key; this one is read to open what it sealed.
-        cache.insert(&scope, read(), false, gate.generation()).unwrap();
+        cache.insert(entry(&gate, "g", 7, false)).unwrap();
         assert!(cache.active(&scope).is_none());
-        assert!(cache.by_kid(derive::full_id(&key).kid(), &scope).unwrap().is_some());
+        assert!(cache.by_kid(derive::full_id(&[7; 32]).kid(), &scope).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_the_entries_weigh_is_counted_and_bounded() {
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let one = entry(&gate, "0", 0, true).weight();
+        let three = NonZeroUsize::new(3 * one).unwrap();
+        let cache = cache(&gate, Limits { bytes: three, ..Limits::default() });
+        for key in 0..100 {
+            let name = "x".repeat(usize::from(key) % 7);
+            cache.insert(entry(&gate, &name, key, key % 2 == 0)).unwrap();
+            let inner = cache.read();
+            let weighed = inner.entries.iter().flatten().map(Entry::weight).sum::<usize>();
+            assert_eq!(weighed, inner.bytes);
+            assert!(weighed <= three.get());
+            assert_eq!(inner.by_kid.len(), inner.entries.iter().flatten().count());
+            assert_eq!(inner.entries.len(), inner.by_kid.len() + inner.free.len());
+        }
+        let heavy = entry(&gate, &"x".repeat(3 * one), 101, true);
+        let (scope, before) = (heavy.scope.clone(), cache.len());
+        assert!(matches!(cache.insert(heavy), Ok(Kept::Yes(_))));
+        assert!(cache.active(&scope).is_none());
+        assert_eq!(cache.len(), before, "what is too heavy by itself evicts nothing");
+        cache.revoke(|_| true);
+        assert_eq!(cache.read().bytes, 0);
+    }
+
+    #[test]
+    fn a_key_is_handed_out_so_many_times() {
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let cache = cache(&gate, Limits { uses: NonZeroU64::new(3).unwrap(), ..Limits::default() });
+        let scope = Scope::group("g");
+        cache.insert(entry(&gate, "g", 7, true)).unwrap();
+        assert!(cache.active(&scope).is_some() && cache.active(&scope).is_some());
+        assert!(cache.active(&scope).is_none(), "the insertion was the first use");
+        cache.insert(entry(&gate, "g", 7, true)).unwrap();
+        assert!(cache.active(&scope).is_some());
+    }
+
+    #[test]
+    fn what_expired_is_wiped_and_what_lasts_is_not() {
+        let clock = ManualClock::at_unix_seconds(0);
+        let gate = Gate::new(Arc::new(clock.clone()), Duration::from_secs(60));
+        for grace in [Duration::ZERO, Duration::from_secs(600)] {
+            let cache = cache(&gate, Limits { grace, ..Limits::default() });
+            let old = entry(&gate, "old", 1, true);
+            let bytes = Arc::downgrade(&old.cell);
+            drop(cache.insert(old));
+            clock.advance(Duration::from_secs(30));
+            drop(cache.insert(entry(&gate, "young", 2, true)));
+            clock.advance(grace + Duration::from_secs(30) - Duration::from_micros(1));
+            assert_eq!((cache.reap(), bytes.strong_count()), (0, 1));
+            clock.advance(Duration::from_micros(1));
+            assert_eq!((cache.reap(), cache.len()), (1, 1));
+            assert_eq!(bytes.strong_count(), 0, "nobody holds the key, so its bytes are wiped");
+        }
     }
 }

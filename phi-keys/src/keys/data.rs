@@ -1,11 +1,11 @@
 //! Data keys: one active for each scope, unwrapped without the KMS.
 
-use core::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::cache::{Cache, Kept};
+use super::cache::{Cache, Entry, Kept};
 use super::flight::Flights;
-use super::handle::{Cell, DataKey, Gate, Handle, Lease};
+use super::handle::{Cell, DataKey, Found, Gate, Handle, Lease, Renewal};
+use super::limits::Limits;
 use super::{ATTEMPTS, Keys, envelope};
 use crate::derive;
 use crate::error::Error;
@@ -21,30 +21,62 @@ pub(super) struct Data {
 }
 
 impl Data {
-    pub(super) fn new(gate: Arc<Gate>, capacity: NonZeroUsize) -> Self {
-        Self { cache: Cache::new(Arc::clone(&gate), capacity), gate, flights: Flights::new() }
+    pub(super) fn new(gate: Arc<Gate>, limits: Limits) -> Self {
+        Self { cache: Cache::new(Arc::clone(&gate), limits), gate, flights: Flights::new() }
+    }
+
+    fn find(&self, scope: &Scope, kid: Option<KeyId>) -> Result<Option<Found>, Error> {
+        match kid {
+            Some(kid) => self.cache.by_kid(kid, scope),
+            None => Ok(self.cache.active(scope)),
+        }
     }
 }
 
 impl Keys {
-    pub(super) async fn fetch_active(&self, scope: &Scope) -> Result<DataKey, Error> {
+    /// The key of a kid, or the active one, which is not in the cache.
+    pub(super) async fn fetch(&self, scope: &Scope, kid: Option<KeyId>) -> Result<DataKey, Error> {
         let fetch = async {
-            match self.0.data.cache.active(scope) {
-                Some(handle) => Ok(handle),
-                None => self.read_active(scope).await,
+            match self.0.data.find(scope, kid)? {
+                Some(found) => Ok(found.into_handle()),
+                None => self.read(scope, kid).await,
             }
         };
-        self.0.data.flights.run((scope.clone(), None), fetch).await.map(DataKey)
+        self.0.data.flights.run((scope.clone(), kid), fetch).await.map(DataKey)
     }
 
-    pub(super) async fn fetch_by_kid(&self, kid: KeyId, scope: &Scope) -> Result<DataKey, Error> {
-        let fetch = async {
-            match self.0.data.cache.by_kid(kid, scope)? {
-                Some(handle) => Ok(handle),
-                None => self.read_by_kid(kid, scope).await,
-            }
+    /// The key of a handle that is about to end, with a new lease. Only the caller waits for it; the others use what is
+    /// there.
+    pub(super) async fn renew_lease(
+        &self,
+        scope: &Scope,
+        kid: Option<KeyId>,
+        held: Handle,
+        _renewal: Renewal,
+    ) -> Result<DataKey, Error> {
+        match self.read(scope, kid).await {
+            // The lease lasts for a while yet.
+            Err(error) if error.may_pass() => Ok(DataKey(held)),
+            renewed => renewed.map(DataKey),
+        }
+    }
+
+    /// Reads a key from the store, or acts on why that is not possible.
+    async fn read(&self, scope: &Scope, kid: Option<KeyId>) -> Result<Handle, Error> {
+        let data = &self.0.data;
+        let read = match kid {
+            Some(kid) => self.read_by_kid(kid, scope).await,
+            None => self.read_active(scope).await,
         };
-        self.0.data.flights.run((scope.clone(), Some(kid)), fetch).await.map(DataKey)
+        match &read {
+            Err(error) if error.is_outage() => data.cache.stretch(scope, kid).map_or(read, Ok),
+            Err(Error::Shredded | Error::RowRejected(_) | Error::KeyRejected(_)) => {
+                // Nothing that this scope's rows said before holds any longer.
+                data.cache.forget(scope);
+                read
+            }
+            _ => read,
+        }
     }
 
     async fn read_active(&self, scope: &Scope) -> Result<Handle, Error> {
@@ -100,7 +132,7 @@ impl Keys {
             for row in rows.iter().filter(|row| row.kind == RowKind::Data && row.state.opens()) {
                 let kid = row.full_id.ok_or(Error::RowRejected(row.kind))?.kid();
                 let handle = match self.0.data.cache.by_kid(kid, scope)? {
-                    Some(handle) => handle,
+                    Some(found) => found.into_handle(),
                     None => match self.unwrap_data(scope, row, lease).await? {
                         Kept::Yes(handle) => handle,
                         Kept::Stale => continue 'again,
@@ -143,8 +175,15 @@ impl Keys {
         }
         let parent = self.domain(KeyUse::Data, Some(parent)).await?;
         let key = envelope::unwrap(&parent.cell.key, row, &row.wrapped)?;
-        let cell = Cell::new(key, full_id, &self.0.data.gate, lease);
-        self.0.data.cache.insert(scope, cell, row.state == KeyState::Active, lease.generation)
+        let cell = Cell::below(&parent.cell, key, full_id, &self.0.data.gate, lease);
+        self.0.data.cache.insert(Entry {
+            scope: scope.clone(),
+            pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,
+            parent: parent.cell.full_id,
+            cell,
+            is_active: row.state == KeyState::Active,
+            seen: 0,
+        })
     }
 
     /// Makes a data key unless somebody else does so first; the caller then reads whichever is there.

@@ -1,23 +1,28 @@
 //! Domain keys: a handful for each tenant, each unwrapped by a KMS once per process.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 #[cfg(feature = "local")]
 use phi_types::Timestamp;
 use zeroize::Zeroizing;
 
 use super::flight::Flights;
-use super::handle::{Cell, Gate, Handle};
+use super::handle::{Found, Gate, Handle};
+use super::held::{Held, HeldKeys};
+use super::limits::Limits;
+use super::refusals::Refusals;
 use super::{ATTEMPTS, Inner, Keys, envelope, root};
 use crate::error::Error;
 use crate::id::FullId;
 use crate::random;
 use crate::scope::KeyUse;
-use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
+use crate::store::{Change, Committed, KeyState, RowKind, Slot};
 
 pub(super) struct Domains {
-    gate: Arc<Gate>,
-    held: RwLock<Vec<Held>>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) held: HeldKeys,
+    /// What a KMS has refused a moment ago.
+    pub(super) refused: Refusals<(KeyUse, Option<FullId>)>,
     flights: Flights<KeyUse, Result<Refused, Error>>,
 }
 
@@ -30,50 +35,24 @@ struct Missing {
     error: Error,
 }
 
-/// A domain key in memory, with the MAC of the row that it came from.
-struct Held {
-    key_use: KeyUse,
-    is_active: bool,
-    row_mac: [u8; 32],
-    cell: Arc<Cell>,
+impl Missing {
+    fn is_wanted(&self, want: Option<FullId>) -> bool {
+        want.map_or(self.is_active, |full_id| self.full_id == full_id)
+    }
 }
 
 /// The MAC of a new row, and its key.
 type Made = ([u8; 32], Zeroizing<[u8; 32]>);
 
 impl Domains {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, held: RwLock::default(), flights: Flights::new() }
+    pub(super) fn new(gate: Arc<Gate>, limits: Limits) -> Self {
+        let held = HeldKeys::new(Arc::clone(&gate), limits);
+        Self { held, refused: Refusals::new(Arc::clone(&gate), limits.refusal), gate, flights: Flights::new() }
     }
 
     #[cfg(feature = "local")]
     pub(super) fn now(&self) -> Timestamp {
         self.gate.clock.now()
-    }
-
-    fn find(&self, key_use: KeyUse, want: Option<FullId>) -> Option<Handle> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let wanted = |entry: &&Held| {
-            entry.key_use == key_use
-                && want.map_or(entry.is_active, |id| entry.cell.full_id == id)
-                && entry.cell.in_time()
-        };
-        held.iter()
-            .find(wanted)
-            .map(|entry| Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
-    }
-
-    /// The key of an unchanged row, whose lease may have ended: it needs no KMS to be leased again.
-    fn unchanged(&self, row: &KeyRow) -> Option<Arc<Cell>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.iter().find(|entry| entry.row_mac == row.mac).map(|entry| Arc::clone(&entry.cell))
-    }
-
-    /// Takes the place of everything held for this use.
-    fn hold(&self, key_use: KeyUse, fresh: Vec<Held>) {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|entry| entry.key_use != key_use);
-        held.extend(fresh);
     }
 }
 
@@ -83,25 +62,54 @@ impl Keys {
         let domains = &self.0.domains;
         // Twice when another task's flight read for another want; more when a KMS answers slower than a lease lasts.
         for _ in 0..4 {
-            if let Some(handle) = domains.find(key_use, want) {
-                return Ok(handle);
-            }
-            let refused = domains.flights.run(key_use, Box::pin(self.refresh(key_use, want))).await?;
-            let wanted = |missing: &&Missing| want.map_or(missing.is_active, |id| missing.full_id == id);
-            if let Some(missing) = refused.iter().find(wanted) {
-                return Err(missing.error.clone());
+            let ahead = match domains.held.find(key_use, want) {
+                Some(Found::Live(handle)) => return Ok(handle),
+                Some(Found::Ahead(handle, renewal)) => Some((handle, renewal)),
+                None => None,
+            };
+            domains.refused.check(&(key_use, want))?;
+            let fetch = async {
+                // Another flight may have landed between the look into the cache and this one.
+                let landed = ahead.is_none() && domains.held.find(key_use, want).is_some();
+                if landed { Ok(Arc::default()) } else { self.refresh(key_use, want).await }
+            };
+            // Who renews ahead keeps nobody waiting, not even those who want another key of the same use.
+            let refused = match &ahead {
+                Some(_) => Box::pin(fetch).await,
+                None => domains.flights.run(key_use, Box::pin(fetch)).await,
+            };
+            let missing = match refused {
+                Ok(refused) => {
+                    refused.iter().find(|missing| missing.is_wanted(want)).map(|missing| missing.error.clone())
+                }
+                Err(error) => Some(error),
+            };
+            match (missing, ahead) {
+                // The lease lasts for a while yet.
+                (Some(error), Some((handle, _))) if error.may_pass() => return Ok(handle),
+                (Some(error), _) => return Err(error),
+                (None, _) => {}
             }
         }
-        domains.find(key_use, want).ok_or(if want.is_some() { Error::UnknownKey } else { Error::Contended })
+        let found = domains.held.find(key_use, want).map(Found::into_handle);
+        found.ok_or(if want.is_some() { Error::UnknownKey } else { Error::Contended })
+    }
+
+    /// Leases the domain keys of a use anew, or stretches the leases that there are when the store does not answer.
+    async fn refresh(&self, key_use: KeyUse, want: Option<FullId>) -> Result<Refused, Error> {
+        let domains = &self.0.domains;
+        match self.read_domains(key_use).await {
+            Err(error) if error.is_outage() => {
+                domains.held.stretch(key_use);
+                if domains.held.find(key_use, want).is_some() { Ok(Arc::default()) } else { Err(error) }
+            }
+            read => read,
+        }
     }
 
     /// Reads every domain key of a use and leases those that open anything.
-    async fn refresh(&self, key_use: KeyUse, want: Option<FullId>) -> Result<Refused, Error> {
+    async fn read_domains(&self, key_use: KeyUse) -> Result<Refused, Error> {
         let Inner { store, keks, tenant, domains, .. } = &*self.0;
-        if domains.find(key_use, want).is_some() {
-            // Another flight landed between the look into the cache and this one.
-            return Ok(Arc::default());
-        }
         let slot = Slot::new(tenant.clone(), key_use, None);
         let mut made = None;
         for _ in 0..ATTEMPTS {
@@ -119,25 +127,56 @@ impl Keys {
             for row in rows.iter().filter(|row| row.state.opens()) {
                 let full_id = row.full_id.ok_or(Error::RowRejected(row.kind))?;
                 let is_active = row.version == active;
-                let key = match (domains.unchanged(row), &made) {
+                let known = domains.held.known(row);
+                let asked = domains.gate.now();
+                let key = match (&known, &made) {
                     _ if self.is_gone(row) => Err(Error::State(KeyState::Destroyed)),
-                    (Some(cell), _) => Ok(cell.key.clone()),
+                    (Some(known), _) if !known.is_aging => Ok((known.key.clone(), known.asked)),
                     // The row that this process has just written, whose copies were seen to open.
-                    (None, Some((mac, key))) if *mac == row.mac => Ok(Zeroizing::clone(key)),
-                    (None, _) => envelope::unwrap_domain(keks, row).await,
+                    (None, Some((mac, key))) if *mac == row.mac => Ok((Zeroizing::clone(key), asked)),
+                    _ => envelope::unwrap_domain(keks, row).await.map(|key| (key, asked)),
                 };
-                match key {
-                    Ok(key) => {
-                        let cell = Cell::new(key, full_id, &domains.gate, lease);
-                        fresh.push(Held { key_use, is_active, row_mac: row.mac, cell });
+                let held = match (key, known) {
+                    (Ok((key, asked)), _) => domains.held.lease(row, key, full_id, lease, asked)?,
+                    // Its age is not over yet, and the outage may be before it is.
+                    (Err(error), Some(known)) if error.is_outage() => {
+                        domains.held.lease(row, known.key, full_id, lease, known.asked)?
                     }
-                    Err(error) => refused.push(Missing { full_id, is_active, error }),
-                }
+                    (Err(error), _) => match domains.held.stretched(row).filter(|_| error.is_outage()) {
+                        Some(held) => held,
+                        None => {
+                            refused.push(Missing { full_id, is_active, error });
+                            continue;
+                        }
+                    },
+                };
+                fresh.push(Held { is_active, ..held });
             }
-            domains.hold(key_use, fresh);
-            return Ok(refused.into());
+            // Who takes a KEK away means what is in memory as well.
+            let denied = |missing: &&Missing| matches!(&missing.error, Error::Kms(error) if error.is_denial());
+            let denied = refused.iter().filter(denied).map(|missing| missing.full_id).collect::<Vec<_>>();
+            let lost = domains.held.any(|held| denied.contains(&held.cell.full_id));
+            if domains.held.hold(key_use, fresh, lease.generation) {
+                if lost {
+                    self.forget_below(&denied);
+                }
+                self.remember_refusals(key_use, &refused);
+                return Ok(refused.into());
+            }
         }
         Err(Error::Contended)
+    }
+
+    /// Lets nobody ask a KMS again for what it has just refused.
+    fn remember_refusals(&self, key_use: KeyUse, refused: &[Missing]) {
+        for missing in
+            refused.iter().filter(|missing| matches!(&missing.error, Error::Kms(error) if error.is_terminal()))
+        {
+            let wants = [Some(Some(missing.full_id)), missing.is_active.then_some(None)];
+            for want in wants.into_iter().flatten() {
+                self.0.domains.refused.remember(&(key_use, want), &missing.error);
+            }
+        }
     }
 
     /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there. Returns the MAC of

@@ -159,6 +159,11 @@ pub(super) fn decode(row: &KeyRow) -> Result<Vec<DomainCopy>, Error> {
     if rest.is_empty() { Ok(copies) } else { Err(rejected()) }
 }
 
+/// The KEKs that hold a copy of a domain key.
+pub(super) fn kek_ids(row: &KeyRow) -> Result<Vec<String>, Error> {
+    Ok(decode(row)?.iter().map(|copy| copy.carrier.kek_id().to_owned()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

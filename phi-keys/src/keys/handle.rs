@@ -1,16 +1,45 @@
 //! Leases on keys.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
 use phi_types::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
+use super::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::derive::{self, KEY_LEN, Label};
 use crate::error::Expired;
 use crate::id::{FullId, KeyId};
+
+/// A lease is renewed ahead of its end once less than this part of it is left.
+const AHEAD: u32 = 5;
+/// How long a key whose lease could not be renewed is used until that is tried again.
+const STEP: Duration = Duration::from_secs(5);
+
+/// A time, or a deadline, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    monotonic: Duration,
+    /// Monotonic time may stand still while the machine is suspended; the wall clock does not.
+    wall: Timestamp,
+}
+
+impl Moment {
+    pub(super) fn plus(self, by: Duration) -> Self {
+        Self { monotonic: self.monotonic.saturating_add(by), wall: self.wall.saturating_add(by) }
+    }
+
+    /// On each clock the earlier one.
+    pub(super) fn earlier(self, other: Self) -> Self {
+        Self { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
+    }
+
+    /// Whether this deadline has come on either clock.
+    pub(super) fn has_come(self, now: Self) -> bool {
+        now.monotonic >= self.monotonic || now.wall >= self.wall
+    }
+}
 
 /// Ends leases: by its clock, and all at once by its generation.
 #[derive(Debug)]
@@ -25,13 +54,23 @@ impl Gate {
         Arc::new(Self { clock, lease, generation: AtomicU64::new(0) })
     }
 
+    pub(super) fn now(&self) -> Moment {
+        Moment { monotonic: self.clock.monotonic(), wall: self.clock.now() }
+    }
+
     /// The lease that begins now. Taken *before* the store is read, so that nobody outlives a shred by more than a lease.
     pub(super) fn begin(&self) -> Lease {
-        Lease {
-            generation: self.generation(),
-            monotonic: self.clock.monotonic().saturating_add(self.lease),
-            wall: self.clock.now().saturating_add(self.lease),
-        }
+        let generation = self.generation();
+        let now = self.now();
+        let ahead = now.monotonic.saturating_add(self.lease - self.lease / AHEAD);
+        Lease { generation, ahead, end: now.plus(self.lease) }
+    }
+
+    /// A short lease on what could not be read again, until `limit` at most.
+    fn step(&self, now: Moment, limit: Moment) -> Lease {
+        let end = now.plus(STEP.min(self.lease)).earlier(limit);
+        // Not ahead of its end: each attempt may take as long as what is down lets it wait.
+        Lease { generation: self.generation(), ahead: end.monotonic, end }
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -48,9 +87,17 @@ impl Gate {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lease {
     pub(super) generation: u64,
-    monotonic: Duration,
-    /// Monotonic time may stand still while the machine is suspended; the wall clock does not.
-    wall: Timestamp,
+    /// When it is time to renew it, so that nobody needs to wait at its end.
+    ahead: Duration,
+    end: Moment,
+}
+
+impl Lease {
+    /// The same lease, which ends at `limit` at the latest.
+    pub(super) fn until(self, limit: Moment) -> Self {
+        let end = self.end.earlier(limit);
+        Self { ahead: self.ahead.min(end.monotonic), end, ..self }
+    }
 }
 
 /// A key that was unwrapped. Wiped when the last handle is dropped.
@@ -58,23 +105,94 @@ pub(super) struct Cell {
     pub(super) key: Zeroizing<[u8; KEY_LEN]>,
     pub(super) full_id: FullId,
     gate: Arc<Gate>,
-    lease: Lease,
+    pub(super) lease: Lease,
+    /// When the lease ends with which it was read; a lease that was stretched in an outage ends later.
+    pub(super) until: Moment,
+    /// How often it was handed out.
+    pub(super) uses: AtomicU64,
+    /// Whether somebody is renewing the lease ahead of its end.
+    renewing: AtomicBool,
 }
 
 impl Cell {
     pub(super) fn new(key: Zeroizing<[u8; KEY_LEN]>, full_id: FullId, gate: &Arc<Gate>, lease: Lease) -> Arc<Self> {
-        Arc::new(Self { key, full_id, gate: Arc::clone(gate), lease })
+        Arc::new(Self::until(key, full_id, gate, lease, lease.end))
     }
 
-    /// Whether the lease's time has not come, whatever the generation.
-    pub(super) fn in_time(&self) -> bool {
-        self.time_left_at().is_some()
+    /// A key below another one, beyond whose own time no outage stretches it.
+    pub(super) fn below(
+        parent: &Self,
+        key: Zeroizing<[u8; KEY_LEN]>,
+        full_id: FullId,
+        gate: &Arc<Gate>,
+        lease: Lease,
+    ) -> Arc<Self> {
+        Arc::new(Self::until(key, full_id, gate, lease, lease.end.earlier(parent.until)))
     }
 
-    /// The monotonic time, unless the lease's time has come.
+    fn until(key: Zeroizing<[u8; KEY_LEN]>, full_id: FullId, gate: &Arc<Gate>, lease: Lease, until: Moment) -> Self {
+        let (uses, renewing) = (AtomicU64::new(1), AtomicBool::new(false));
+        Self { key, full_id, gate: Arc::clone(gate), lease, until, uses, renewing }
+    }
+
+    /// The same key with another lease.
+    fn with_lease(&self, lease: Lease) -> Arc<Self> {
+        Arc::new(Self::until(self.key.clone(), self.full_id, &self.gate, lease, self.until))
+    }
+
+    /// The monotonic time, unless the lease's time has come, whatever the generation.
     fn time_left_at(&self) -> Option<Duration> {
         let now = self.gate.clock.monotonic();
-        (now < self.lease.monotonic && self.gate.clock.now() < self.lease.wall).then_some(now)
+        (now < self.lease.end.monotonic && self.gate.clock.now() < self.lease.end.wall).then_some(now)
+    }
+
+    /// The same key for a few seconds more, if its time came less than `grace` ago.
+    pub(super) fn stretched(&self, grace: Duration) -> Option<Arc<Self>> {
+        let (now, limit) = (self.gate.now(), self.until.plus(grace));
+        let may = !grace.is_zero() && !limit.has_come(now);
+        may.then(|| self.with_lease(self.gate.step(now, limit)))
+    }
+
+    /// Whether it can be used no longer, even in an outage.
+    pub(super) fn is_over(&self, now: Moment, grace: Duration) -> bool {
+        self.lease.end.has_come(now) && self.until.plus(grace).has_come(now)
+    }
+
+    /// A handle on a key that is in a cache, if its time has not come. Called under the cache's lock, so that a revocation
+    /// comes before (and the key is no longer there) or after (and ends the handle).
+    pub(super) fn hand_out(self: &Arc<Self>) -> Option<Found> {
+        let now = self.time_left_at()?;
+        let handle = Handle { cell: Arc::clone(self), generation: self.gate.generation() };
+        if now < self.lease.ahead || self.renewing.swap(true, Ordering::AcqRel) {
+            return Some(Found::Live(handle));
+        }
+        Some(Found::Ahead(handle, Renewal(Arc::clone(self))))
+    }
+}
+
+/// What a cache has.
+pub(super) enum Found {
+    /// A key whose lease lasts.
+    Live(Handle),
+    /// The same, and the caller is the one who is to renew the lease before it ends.
+    Ahead(Handle, Renewal),
+}
+
+impl Found {
+    /// The key; who was to renew the lease leaves it to the next one.
+    pub(super) fn into_handle(self) -> Handle {
+        match self {
+            Self::Live(handle) | Self::Ahead(handle, _) => handle,
+        }
+    }
+}
+
+/// The right to renew a lease ahead of its end, which one task has at a time. Dropping it lets another task try.
+pub(super) struct Renewal(Arc<Cell>);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.renewing.store(false, Ordering::Release);
     }
 }
 
@@ -86,7 +204,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.live_at().is_some()
     }
 

@@ -9,12 +9,22 @@ mod domain;
 mod envelope;
 mod flight;
 mod handle;
+mod held;
 mod kek_versions;
+mod limits;
+mod maintain;
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(feature = "postgres")]
+mod notify;
+mod refusals;
 mod replay;
 mod report;
+mod revoke;
 mod rewrap;
 mod root;
 mod shred;
+mod sync;
 
 use core::fmt;
 use std::sync::Arc;
@@ -22,9 +32,14 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
+use handle::Found;
 pub use handle::{DataKey, DomainKey};
 pub use kek_versions::KekUse;
+pub use maintain::{Forgotten, KekCheck};
+#[cfg(feature = "postgres")]
+pub use notify::PostgresRevocations;
 pub use report::{Completed, Replayed, Rewrapped, Shredded};
+pub use revoke::{Revocation, RevocationChannel, RevocationNotice, Revoked};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;
 
@@ -72,6 +87,7 @@ struct Inner {
     data: data::Data,
     anchored: Option<anchored::Anchored>,
     replayed: Replayed,
+    channel: Option<Arc<dyn RevocationChannel>>,
 }
 
 impl Keys {
@@ -115,8 +131,9 @@ impl Keys {
     /// [`Error::Shredded`] after the subject was shredded; other [`Error`]s when the key cannot be had.
     pub async fn data_key(&self, scope: &Scope) -> Result<DataKey, Error> {
         match self.0.data.cache.active(scope) {
-            Some(handle) => Ok(DataKey(handle)),
-            None => Box::pin(self.fetch_active(scope)).await,
+            Some(Found::Live(handle)) => Ok(DataKey(handle)),
+            Some(Found::Ahead(handle, renewal)) => Box::pin(self.renew_lease(scope, None, handle, renewal)).await,
+            None => Box::pin(self.fetch(scope, None)).await,
         }
     }
 
@@ -127,8 +144,9 @@ impl Keys {
     /// was shredded; [`Error::UnknownKey`] when there is none; other [`Error`]s when it cannot be had.
     pub async fn data_key_by_id(&self, kid: KeyId, scope: &Scope) -> Result<DataKey, Error> {
         match self.0.data.cache.by_kid(kid, scope)? {
-            Some(handle) => Ok(DataKey(handle)),
-            None => Box::pin(self.fetch_by_kid(kid, scope)).await,
+            Some(Found::Live(handle)) => Ok(DataKey(handle)),
+            Some(Found::Ahead(handle, renewal)) => Box::pin(self.renew_lease(scope, Some(kid), handle, renewal)).await,
+            None => Box::pin(self.fetch(scope, Some(kid))).await,
         }
     }
 

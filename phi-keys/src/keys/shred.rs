@@ -72,6 +72,7 @@ impl Keys {
             }
             if self.0.store.commit(&plan.change).await? == Committed::Done {
                 self.note_generation(plan.number).await?;
+                self.announce_shred(&slot).await;
                 let residues = self.0.store.purge().await?;
                 return Ok(plan.report(subject, residues));
             }
@@ -249,6 +250,7 @@ impl PendingShred {
         if let Some(anchored) = &block.keys.0.anchored {
             anchored.shredding(&plan.slot, &plan.keys, plan.number).await?;
         }
+        block.keys.announce_shred(&block.keys.data_slot(&block.scope)?).await;
         let residues = block.keys.0.store.purge().await?;
         Ok(plan.report(&subject, residues))
     }

@@ -95,6 +95,20 @@ impl KmsError {
         !self.is_transient()
     }
 
+    /// Whether the KMS has taken the KEK away from the caller, so that what was unwrapped with it must not be used either.
+    #[must_use]
+    pub const fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Self::AccessDenied(_)
+                | Self::Unauthenticated(_)
+                | Self::NotFound
+                | Self::Disabled
+                | Self::PendingDestruction
+                | Self::Destroyed
+        )
+    }
+
     /// How long the KMS asks to be left alone.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {

@@ -59,6 +59,7 @@ pub use set::{KekPolicy, KekSet, KekSetBuilder, OnTerminal};
 pub use status::{Capabilities, ContextBinding, KekState, KekStatus};
 #[cfg(feature = "tokio-time")]
 pub use wait::TokioSleeper;
+pub(crate) use wait::within;
 pub use wait::{Jitter, Sleeper};
 pub use wrap_only::WrapOnly;
 pub use wrapped::{Binding, Wrapped, WrappedError};

@@ -88,6 +88,15 @@ pub enum KmsEvent<'a> {
         /// The KEK that is asked as well.
         kek_id: &'a str,
     },
+    /// Keys left memory, because this KEK says no and no other one could unwrap them.
+    Forgotten {
+        /// The KEK.
+        kek_id: &'a str,
+        /// How many domain keys.
+        domain_keys: usize,
+        /// How many data keys below them.
+        data_keys: usize,
+    },
     /// A key was written without a copy under this KEK. `Keys::complete` makes it later.
     CopyMissing {
         /// The KEK.

@@ -83,7 +83,7 @@ impl Jitter for SystemJitter {
 }
 
 /// The result of `work`, or `None` when `limit` ends first. What is ready at once is never too late.
-pub(super) async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
+pub(crate) async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
     let (mut work, mut limit) = (pin!(work), pin!(limit));
     poll_fn(|task| match work.as_mut().poll(task) {
         Poll::Ready(result) => Poll::Ready(Some(result)),

@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+mod attacks;
+mod cache;
 mod faults;
 mod hierarchy;
 mod injection;

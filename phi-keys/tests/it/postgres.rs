@@ -1,11 +1,13 @@
 //! The key store on PostgreSQL: what one process and several do to it.
 
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use phi_keys::{
-    Change, Committed, EphemeralKeyring, Error, KeyStore, Keys, PostgresKeyStore, Residue, Slot, StoreError,
+    Change, Committed, DataKey, EphemeralKeyring, Error, KeyStore, Keys, PostgresKeyStore, PostgresRevocations,
+    Residue, Revocation, Sleeper, Slot, StoreError,
 };
 use sqlx::{PgPool, Row};
 use tokio::sync::Barrier;
@@ -36,6 +38,67 @@ async fn keys_are_the_same_for_another_process_and_a_shred_names_what_is_left() 
     assert!(matches!(keys(&there, &kms).await.data_key(&patient("a")).await, Err(Error::Shredded)));
     assert_eq!(count(&here, "SELECT count(*) FROM phi_keys_row WHERE kind = 2").await, 0);
     assert!(two.shred(&subject("a")).await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_another_process_and_a_lost_connection_is_taken_for_the_worst() {
+    let Some(schema) = Schema::new().await else { return };
+    let (here, there) = (schema.pool().await, schema.pool().await);
+    let kms = Arc::new(EphemeralKeyring::generate().unwrap());
+    let build = |pool: &PgPool| {
+        let channel = PostgresRevocations::named(pool.clone(), format!("{}_revocation", schema.search_path()));
+        Keys::builder(PostgresKeyStore::new(pool.clone())).kek(Arc::clone(&kms)).revocations(channel).build()
+    };
+    let (one, two) = (build(&here).await.unwrap(), build(&there).await.unwrap());
+    let follower = two.clone();
+    let follower = tokio::spawn(async move { follower.follow_revocations(Tick).await.map(drop) });
+    let ended = async |key: &DataKey| {
+        for _ in 0..1_000 {
+            if !key.is_live() {
+                return;
+            }
+            Tick.sleep(Duration::from_secs(1)).await;
+        }
+        panic!("the lease goes on");
+    };
+    // Until it listens, it hears nothing.
+    let hears = async || {
+        let key = two.data_key(&patient("c")).await.unwrap();
+        while key.is_live() {
+            let _ = one.revoke(&Revocation::All).await.unwrap();
+            Tick.sleep(Duration::from_secs(1)).await;
+        }
+    };
+    hears().await;
+
+    let key = two.data_key(&patient("MRN-7431")).await.unwrap();
+    assert!(one.revoke(&Revocation::Scope(patient("MRN-7431"))).await.unwrap().announced);
+    ended(&key).await;
+    let key = two.data_key(&patient("MRN-7431")).await.unwrap();
+    let _ = one.shred(&subject("MRN-7431")).await.unwrap();
+    ended(&key).await;
+    assert!(matches!(two.data_key(&patient("MRN-7431")).await, Err(Error::Shredded)));
+
+    let key = two.data_key(&patient("b")).await.unwrap();
+    let listeners =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND query LIKE '%";
+    let listeners = format!("{listeners}{}%'", schema.search_path());
+    assert!(sqlx::query(sqlx::AssertSqlSafe(listeners)).fetch_one(&here).await.unwrap().get::<i64, _>(0) > 0);
+    ended(&key).await;
+    hears().await;
+    follower.abort();
+}
+
+/// Sleeps for ten milliseconds, however long it should: waiting for a server is all there is to do.
+#[derive(Debug)]
+struct Tick;
+
+impl Sleeper for Tick {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async {
+            let _ = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(10))).await;
+        })
+    }
 }
 
 #[tokio::test]

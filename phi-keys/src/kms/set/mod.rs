@@ -148,6 +148,20 @@ impl KekSet {
         self.0.watch.tell(&KmsEvent::CopyMissing { kek_id: kek.kek_id(), error });
     }
 
+    /// Tells the observer what happened.
+    pub(crate) fn tell(&self, event: &KmsEvent<'_>) {
+        self.0.watch.tell(event);
+    }
+
+    /// Whether a key whose copies some of the KEKs hold could be unwrapped while some of them deny it.
+    pub(crate) fn could_unwrap(&self, holds: impl Fn(&str) -> bool, denies: impl Fn(&str) -> bool) -> bool {
+        let mut holders = self.kek_ids().filter(|kek_id| holds(kek_id));
+        match self.0.on_terminal {
+            OnTerminal::Stop => holders.next().is_some_and(|kek_id| !denies(kek_id)),
+            OnTerminal::TryOthers => holders.any(|kek_id| !denies(kek_id)),
+        }
+    }
+
     fn writers(&self) -> impl Iterator<Item = &Arc<Member>> {
         let count = if self.0.policy == KekPolicy::Single { 1 } else { usize::MAX };
         self.0.members.iter().take(count)
