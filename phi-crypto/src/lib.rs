@@ -28,6 +28,7 @@
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
 //!   that are replaced while connections are open.
+//! - `reseal` (features `sqlite`, `postgres`): brings stored values under newer keys and indexes, resumable.
 //! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
 //! - [`Padding`] hides how long values are, [`Sealer::hedged`] is for hosts that are restored from memory snapshots.
 //!
@@ -73,6 +74,8 @@ mod index;
 mod open;
 mod plaintext;
 mod record;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod reseal;
 mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]

@@ -117,11 +117,11 @@ fn implementation(declared: &Declared) -> TokenStream {
     let (scope_of, context) = match scope {
         Scope::Subject(subject) => (
             quote! { ::phi_crypto::Scope::subject(&this.#subject) },
-            quote! { |field: ::phi_crypto::Field| field.of(::phi_crypto::RecordKey::record_id(&this.#id)).subject(&this.#subject) },
+            quote! { |field: ::phi_crypto::Field| field.record_id(::phi_crypto::RecordKey::record_id(&this.#id)).subject(&this.#subject) },
         ),
         Scope::Group(group) => (
             quote! { { let _ = this; ::phi_crypto::Scope::group(#group) } },
-            quote! { |field: ::phi_crypto::Field| field.of(::phi_crypto::RecordKey::record_id(&this.#id)) },
+            quote! { |field: ::phi_crypto::Field| field.record_id(::phi_crypto::RecordKey::record_id(&this.#id)) },
         ),
     };
     let kids = fields.iter().filter_map(|member| {

@@ -121,15 +121,16 @@ pub(crate) fn crash(args: &[&str]) -> Result {
 }
 
 fn run_crash(iterations: u32) -> Result<String> {
-    let mut test = shell::cargo();
-    test.args(["test", "-p", "phi-audit", "--all-features", "--locked", "--test", "it", "--", "crash"]);
-    let said = watched(test.env("PHI_TEST_CRASH_ITERATIONS", iterations.to_string()))?;
-    let passed = said.lines().any(|line| line.starts_with("test result: ok. ") && !line.contains("ok. 0 passed"));
-    if passed {
-        Ok(format!("{iterations} kills, nothing acknowledged was lost"))
-    } else {
-        Err("no crash test ran".into())
+    for (package, tests) in [("phi-audit", "crash"), ("phi-crypto", "reseal::kill")] {
+        let mut test = shell::cargo();
+        test.args(["test", "-p", package, "--all-features", "--locked", "--test", "it", "--", tests]);
+        let said = watched(test.env("PHI_TEST_CRASH_ITERATIONS", iterations.to_string()))?;
+        let passed = said.lines().any(|line| line.starts_with("test result: ok. ") && !line.contains("ok. 0 passed"));
+        if !passed {
+            return Err(format!("no crash test of {package} ran").into());
+        }
     }
+    Ok(format!("{iterations} kills of each, nothing acknowledged was lost and nothing is unreadable"))
 }
 
 /// The published vectors on the AWS-LC FIPS module, which CMake and Go build.

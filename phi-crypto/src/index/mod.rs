@@ -14,8 +14,10 @@ mod transform;
 
 use core::fmt;
 
-use self::tagger::Opened;
-
+pub(crate) use self::spec::Declared;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use self::spec::Fields;
+pub(crate) use self::tagger::Opened;
 pub use compound::CompoundIndex;
 pub use error::IndexError;
 pub use partitioned::PartitionedIndex;
@@ -142,7 +144,7 @@ impl BlindIndex {
 
 impl fmt::Debug for BlindIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spec::Declared { record_type, name, .. } = &self.spec.0;
+        let Declared { record_type, name, .. } = &self.spec.0;
         write!(f, "BlindIndex({record_type} {name})")
     }
 }

@@ -13,23 +13,23 @@ const DEFAULT_BITS: u16 = 128;
 const FIRST_VERSION: u8 = 1;
 
 /// A field of a compound index, and its transform.
-pub(super) type Part = (&'static str, Transform);
+pub(crate) type Part = (&'static str, Transform);
 
 /// What every kind of index is declared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Declared {
-    pub(super) record_type: &'static str,
-    pub(super) fields: Fields,
-    pub(super) name: &'static str,
-    pub(super) bits: u16,
-    pub(super) version: u8,
+pub(crate) struct Declared {
+    pub(crate) record_type: &'static str,
+    pub(crate) fields: Fields,
+    pub(crate) name: &'static str,
+    pub(crate) bits: u16,
+    pub(crate) version: u8,
     /// 1 for an index that is not partitioned.
-    pub(super) partitions: u16,
-    pub(super) replaces: Option<&'static Self>,
+    pub(crate) partitions: u16,
+    pub(crate) replaces: Option<&'static Self>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fields {
+pub(crate) enum Fields {
     One(Part),
     Many(&'static [Part]),
 }
@@ -116,6 +116,11 @@ macro_rules! options {
         pub const fn replaces(mut self, old: &'static Self) -> Self {
             self.0 = self.0.replaces(&old.0);
             self
+        }
+
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        pub(crate) const fn declared(&self) -> &Declared {
+            &self.0
         }
 
         /// The version of the index, which is the first byte of its tags.

@@ -18,7 +18,7 @@ const COMPOUND: u8 = 32;
 
 /// An opened index, with those that it replaces.
 #[derive(Clone)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// Newest first, never empty.
     newest: Tagger,
     older: Vec<Tagger>,
@@ -26,7 +26,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) async fn open(declared: Declared, keys: &Keys) -> Result<Self, IndexError> {
+    pub(crate) async fn open(declared: Declared, keys: &Keys) -> Result<Self, IndexError> {
         let domain = keys.domain_key(KeyUse::Index).await?;
         let tagger = |declared: &Declared| {
             let info = declared.key_info(keys.tenant()).map_err(|_| IndexError::TooLong)?;
@@ -39,7 +39,7 @@ impl Opened {
     }
 
     /// The tag to store: of the newest generation.
-    pub(super) fn tag(&self, values: &[&str], row: Option<&RecordId<'_>>) -> Result<Option<Tag>, IndexError> {
+    pub(crate) fn tag(&self, values: &[&str], row: Option<&RecordId<'_>>) -> Result<Option<Tag>, IndexError> {
         self.live()?;
         let partition = row.filter(|_| self.newest.declared.partitions > 1).map(|row| self.newest.partition(row));
         self.newest.tag(values, partition.transpose()?)

@@ -48,7 +48,7 @@ pub use phi_derive::Record;
 /// let opener = opener.for_kids(&Patient::sealed_scope(&stored), Patient::kids(&stored)).await?;
 /// assert_eq!(Patient::open(&stored, &opener)?.name.expose(), "Ada Lovelace");
 /// // Or a single field, whose place cannot be named without the record.
-/// assert_eq!(opener.open(&stored.name, &Patient::NAME.of(&stored.id))?.expose(), "Ada Lovelace");
+/// assert_eq!(opener.open(&stored.name, &Patient::NAME.record_id(&stored.id))?.expose(), "Ada Lovelace");
 /// # Ok(()) }
 /// # }
 /// # #[cfg(feature = "derive")] example::main().unwrap();
@@ -139,7 +139,7 @@ pub use phi_derive::Record;
 /// # use phi_crypto::{Field, Phi, ScopedOpener, Sealed};
 /// const NAME: Field = Field::new("Patient", "name");
 /// fn name(opener: &ScopedOpener, stored: &Sealed<String>) -> Option<Phi<String>> {
-///     opener.open(stored, &NAME.of("7431")).ok()
+///     opener.open(stored, &NAME.record_id("7431")).ok()
 /// }
 /// ```
 pub trait Record: Sized {

@@ -5,6 +5,8 @@ mod epoch;
 mod error;
 mod nonces;
 mod padding;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod renewal;
 mod scoped;
 #[cfg(test)]
 mod tests;

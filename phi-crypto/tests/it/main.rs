@@ -20,6 +20,8 @@ mod postgres;
 #[cfg(feature = "derive")]
 mod records;
 mod refusals;
+#[cfg(feature = "sqlite")]
+mod reseal;
 mod searches;
 #[cfg(feature = "serde")]
 mod serde_forms;

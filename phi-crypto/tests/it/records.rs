@@ -63,7 +63,7 @@ async fn a_record_is_sealed_field_by_field_and_opens_whole() {
     let opened = Visit::open(&stored, &opener).unwrap();
     assert_eq!((opened.reason.expose().as_str(), opened.picture.expose().as_slice()), (" Fever", &[1, 2, 3][..]));
     assert_eq!(opened.phone.unwrap().expose(), "(617) 555-0123");
-    assert_eq!(opener.open(&stored.reason, &Visit::REASON.of(12_i64)).unwrap().expose(), " Fever");
+    assert_eq!(opener.open(&stored.reason, &Visit::REASON.record_id(12_i64)).unwrap().expose(), " Fever");
 
     let absent = Visit { phone: None, ..self::visit() };
     let stored = absent.seal(&clinic.sealer("ada").await, &indexes).unwrap();
