@@ -5,6 +5,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use phi_types::{Clock, SystemClock};
+use reqwest::redirect::Policy;
+use rustify::clients::reqwest::Client as HttpClient;
+use vaultrs::api::EndpointMiddleware;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 
 use super::auth::VaultAuth;
@@ -83,6 +86,9 @@ impl VaultBuilder {
 
     /// A client of one's own, with its TLS, proxy, namespace and token; [`address`](Self::address),
     /// [`namespace`](Self::namespace) and [`ca_file`](Self::ca_file) are then not used.
+    ///
+    /// As `vaultrs` makes it, it follows redirects and sends token and carrier to wherever they lead, also without TLS, and
+    /// takes a proxy from the environment. The client that this builder makes itself does neither.
     pub fn client(mut self, client: VaultClient) -> Self {
         self.client = Some(client);
         self
@@ -126,7 +132,14 @@ impl VaultBuilder {
                 (own_client(&self.address, self.namespace, self.ca_files, self.timeout)?, auth)
             }
         };
-        let place = client.settings.address.authority();
+        let address = &client.settings.address;
+        // It becomes part of a name that is stored and logged.
+        if !address.username().is_empty() || address.password().is_some() {
+            return Err(VaultError::Config(ADDRESS));
+        }
+        let port = address.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let path = address.path().trim_end_matches('/');
+        let place = format!("{}{port}{path}", address.host_str().unwrap_or_default());
         let kek_id = self.kek_id.unwrap_or_else(|| {
             let namespace = client.middle.namespace.as_deref().unwrap_or_default().trim_matches('/');
             let slash = if namespace.is_empty() { "" } else { "/" };
@@ -156,6 +169,20 @@ fn own_client(
         return Err(VaultError::Config(ADDRESS));
     }
     ensure_crypto_provider();
+    // A redirect would take the token and the carrier along, to another host and out of TLS.
+    let mut http = reqwest::Client::builder().tls_backend_rustls().timeout(timeout).redirect(Policy::none()).no_proxy();
+    if uri.scheme_str() == Some("http") {
+        // Otherwise the certificates of the machine would be read for nothing.
+        http = http.tls_certs_only(Vec::new());
+    }
+    for path in &ca_files {
+        let pem = std::fs::read(path).map_err(|_| VaultError::Client)?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| VaultError::Client)?;
+        http = http.tls_certs_merge(certificates);
+    }
+    let http = HttpClient::new(address, http.build().map_err(|_| VaultError::Client)?);
+    let middle =
+        EndpointMiddleware { token: String::new(), version: "v1".to_owned(), wrap: None, namespace: namespace.clone() };
     // Everything is named, so that nothing of the environment decides: not VAULT_TOKEN, nor VAULT_SKIP_VERIFY.
     let settings = VaultClientSettingsBuilder::default()
         .address(address)
@@ -167,7 +194,7 @@ fn own_client(
         .timeout(Some(timeout))
         .build()
         .map_err(|_| VaultError::Config(ADDRESS))?;
-    VaultClient::new(settings).map_err(|_| VaultError::Client)
+    Ok(VaultClient { http, middle, settings })
 }
 
 const ADDRESS: &str = "the address of Vault is `https://` or `http://`, a host and perhaps a port, and nothing else";

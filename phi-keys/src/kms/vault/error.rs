@@ -37,6 +37,8 @@ pub enum VaultError {
     TokenExpired,
     /// The credentials of the login cannot be read.
     Credentials,
+    /// The answer leads to another address, which is not followed.
+    Redirected,
     /// There is no key of this name.
     NoKey,
     /// There is no secrets engine at this mount, or no such namespace.
@@ -78,6 +80,9 @@ impl fmt::Display for VaultError {
             Self::Credentials => {
                 "the credentials for Vault's login cannot be read: is the service account token mounted?"
             }
+            Self::Redirected => {
+                "Vault leads to another address, where no token is sent: give the address of the active node, or of what stands before it"
+            }
             Self::NoKey => "Vault has no Transit key of this name: create it with `derived=true`",
             Self::NoMount => "Vault has no Transit engine at this mount, or no such namespace",
             Self::VersionDisabled => "this version of the Transit key is disabled: lower its min_decryption_version",
@@ -107,6 +112,9 @@ impl From<VaultError> for KmsError {
             VaultError::Denied => Self::access_denied(error),
             VaultError::LoginRefused | VaultError::TokenExpired | VaultError::Credentials => {
                 Self::unauthenticated(error)
+            }
+            VaultError::Redirected => {
+                Self::Misconfigured("give the address of Vault's active node, or of what stands before it")
             }
             VaultError::NoKey => Self::NotFound,
             VaultError::NoMount => {
@@ -138,6 +146,7 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) 
     let says = |words: &str| refusal.errors.iter().any(|error| error.contains(words));
     match status {
         400 => refusal.errors.iter().map(|message| by_message(message)).next().unwrap_or(VaultError::Status(400)),
+        301 | 302 | 303 | 307 | 308 => VaultError::Redirected,
         401 | 403 => VaultError::Denied,
         404 if says("no handler for route") || says("namespace not found") => VaultError::NoMount,
         404 => VaultError::NoKey,
@@ -206,7 +215,9 @@ mod tests {
             (503, r#"{"errors":["Vault is sealed"]}"#, VaultError::Sealed),
             (503, "", VaultError::Unavailable(503)),
             (504, "", VaultError::Unavailable(504)),
-            (302, "", VaultError::Status(302)),
+            (302, "", VaultError::Redirected),
+            (307, "", VaultError::Redirected),
+            (304, "", VaultError::Status(304)),
         ];
         for (status, body, meaning) in table {
             assert_eq!(classify(*status, after, body.as_bytes()), *meaning, "{status} {body}");

@@ -44,6 +44,15 @@ impl Lease {
         }
     }
 
+    /// Whether the token is good for now, although something may be due.
+    pub(super) fn is_alive(&self, now: Duration) -> bool {
+        match self {
+            Self::None | Self::Unknown => false,
+            Self::Endless => true,
+            Self::Until { ends, .. } => now < *ends,
+        }
+    }
+
     /// The same token, left alone for a third of the rest of its life, after an attempt that failed.
     pub(super) fn postponed(self, now: Duration) -> Self {
         match self {

@@ -30,7 +30,7 @@
 //!
 //! # Security
 //! Without `create` on `transit/encrypt/phi` Vault cannot make a deleted key anew by the way; with it, the adapter notices by the
-//! time when the key was made. Vault and its audit devices see the carrier and the digest of the context, never a domain key or a
+//! time when the key was made. Redirects are not followed, because they would take token and carrier along. Vault and its audit devices see the carrier and the digest of the context, never a domain key or a
 //! tenant's name. Tokens and carriers pass through buffers of the HTTP client, which does not wipe them.
 
 mod admin;

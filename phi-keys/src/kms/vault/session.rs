@@ -132,7 +132,12 @@ impl Session {
         if !current.lease.is_due(self.clock.monotonic()) {
             return Ok(current);
         }
-        let _flight = self.flight.lock().await;
+        let _flight = match self.flight.try_lock() {
+            Ok(flight) => flight,
+            // Somebody sees to it, and until then the token does.
+            Err(_) if current.lease.is_alive(self.clock.monotonic()) => return Ok(current),
+            Err(_) => self.flight.lock().await,
+        };
         // Whoever flew before may have done it.
         let current = self.current();
         let now = self.clock.monotonic();
@@ -140,7 +145,9 @@ impl Session {
             lease if !lease.is_due(now) => Ok(current),
             Lease::None | Lease::Endless => self.sign_in(&current, now).await,
             Lease::Unknown => self.look_up(&current, now).await,
-            Lease::Until { ends, .. } if now >= ends => self.sign_in(&current, now).await,
+            Lease::Until { ends, .. } if now >= ends && self.auth.can_sign_in() => self.sign_in(&current, now).await,
+            // Whoever gave it, such as an agent, may have renewed it.
+            Lease::Until { ends, .. } if now >= ends => self.look_up(&current, now).await,
             Lease::Until { full, renewable, .. } => {
                 let renewed =
                     if renewable { self.renew(&current, full, now).await } else { Err(VaultError::TokenExpired) };
@@ -179,6 +186,9 @@ impl Session {
     async fn look_up(&self, current: &Arc<Grant>, now: Duration) -> Result<Arc<Grant>, VaultError> {
         let answer = self.send_as(current, &Call::get("auth/token/lookup-self".to_owned())).await?;
         let lease = if answer.is_denied() {
+            if matches!(current.lease, Lease::Until { .. }) {
+                return Err(VaultError::TokenExpired);
+            }
             // It is not allowed to ask, or no longer alive: the call itself will tell.
             Lease::Endless
         } else {

@@ -221,3 +221,96 @@ async fn create_token(url: &str, root: &str, ttl: u64, renewable: bool) -> Secre
     request.policies(vec!["phi-keys".to_owned()]).ttl(format!("{ttl}s")).renewable(renewable);
     vaultrs::token::new(&*client, Some(&mut request)).await.unwrap().client_token.into()
 }
+
+#[tokio::test]
+async fn a_vault_token_that_somebody_else_renewed_is_used_on() {
+    let vault = start().await;
+    let time = Time::of(&vault);
+    let token = create_token(vault.url(), fact(&vault, "root_token"), 300, true).await;
+    let kms = builder(&vault).auth(VaultAuth::token(token.clone())).clock(time.clock.clone()).build().unwrap();
+    works(&kms).await.unwrap();
+    time.pass(250);
+    // An agent beside this process, which is idle meanwhile.
+    let settings = vaultrs::client::VaultClientSettingsBuilder::default()
+        .address(vault.url())
+        .token(secrecy::ExposeSecret::expose_secret(&token))
+        .build()
+        .unwrap();
+    let agent = vaultrs::client::VaultClient::new(settings).unwrap();
+    vaultrs::token::renew_self(&agent, None).await.unwrap();
+    time.pass(100);
+    works(&kms).await.unwrap();
+    assert_eq!(vault.control().calls_of("lookup_self"), 2);
+    time.pass(400);
+    assert!(matches!(works(&kms).await, Err(KmsError::Unauthenticated(_))), "nobody renewed it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_while_a_vault_token_is_renewed() {
+    let vault = start().await;
+    let time = Time::of(&vault);
+    let kms = with_role(&vault, &time);
+    works(&kms).await.unwrap();
+    time.pass(450);
+    vault.control().inject(Fault::new(FaultKind::Latency { ms: 60_000 }).on("renew_self"));
+    let renewing = tokio::spawn({
+        let kms = kms.clone();
+        async move { works(&kms).await }
+    });
+    while !vault.control().faults().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        works(&kms).await.unwrap();
+    }
+    assert!(!renewing.is_finished(), "the others did not wait for it");
+    renewing.abort();
+    // Given up in the middle, it is taken up by the next call.
+    let _ = renewing.await;
+    works(&kms).await.unwrap();
+    assert_eq!(vault.control().calls_of("renew_self"), 2);
+}
+
+#[tokio::test]
+async fn a_vault_that_leads_elsewhere_gets_no_token_sent_there() {
+    use std::net::TcpListener;
+
+    let elsewhere = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let here_first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (address, target) = (here_first.local_addr().unwrap(), elsewhere.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = here_first.accept() {
+            let head = format!(
+                "HTTP/1.1 307 x\r\nLocation: http://{target}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    let kms =
+        VaultKms::builder("phi").address(format!("http://{address}")).auth(VaultAuth::token("hvs.x".to_owned().into()));
+    let error = works(&kms.build().unwrap()).await.unwrap_err();
+    assert!(matches!(&error, KmsError::Misconfigured(mend) if mend.contains("active node")), "{error:?}");
+    assert!(elsewhere.accept().is_err(), "nobody came");
+}
+
+#[tokio::test]
+async fn the_name_of_a_vault_kek_holds_no_password_and_tells_two_servers_apart() {
+    // The client library panics without a provider of rustls.
+    let _ = builder(&start().await).build().unwrap();
+    let kek = |address: &str| {
+        let mut settings = vaultrs::client::VaultClientSettingsBuilder::default();
+        let client =
+            vaultrs::client::VaultClient::new(settings.address(address).token("hvs.x").build().unwrap()).unwrap();
+        VaultKms::builder("phi").client(client).build()
+    };
+    for address in ["http://admin:hunter2@vault.example:8200", "http://admin@vault.example"] {
+        let refused = kek(address).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("admin"), "{refused:?}");
+    }
+    let name = |address: &str| kek(address).unwrap().kek_id().to_owned();
+    assert_eq!(name("http://vault.example:8200/"), "vault:vault.example:8200/transit/phi");
+    assert_eq!(name("https://gateway.example/east/"), "vault:gateway.example/east/transit/phi");
+    assert_ne!(name("https://gateway.example/east"), name("https://gateway.example/west"));
+}
