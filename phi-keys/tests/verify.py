@@ -1,10 +1,15 @@
 """An independent implementation of SPEC.md, in plain Python without packages.
 
     verify.py vectors        prints tests/vectors/v1.json
-    verify.py store FOLDER   opens a whole key store with its keyring, and checks it against what FOLDER/expected.json says
+    verify.py store FOLDER   opens a whole key store with its keyring, or both of them, and checks it against what
+                             FOLDER/expected.json says
+    verify.py passphrase FOLDER PASSPHRASE
+                             opens FOLDER/keyring-passphrase; Argon2id is that of the package `cryptography`, because in plain
+                             Python it would take minutes
 
 It is written to be read beside the specification. It is slow, and not constant-time: never use it on real keys. The
-ciphers are those of phi-crypto's verifier, which checks them against the standards' known answers.
+ciphers are those of phi-crypto's verifier, which checks them against the standards' known answers; the curve of Ed25519 is that of
+phi-audit's.
 """
 
 import base64
@@ -16,9 +21,16 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-_spec = importlib.util.spec_from_file_location("f1", HERE.parent.parent / "phi-crypto" / "tests" / "verify.py")
-f1 = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(f1)
+
+
+def load(crate):
+    spec = importlib.util.spec_from_file_location(crate, HERE.parent.parent / crate / "tests" / "verify.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+f1 = load("phi-crypto")
 
 # --- section 1: conventions ----------------------------------------------------------------------------------------
 
@@ -152,30 +164,48 @@ def carrier_key(carrier, context, kek_id, algorithm, binding):
     return expand(carrier, "phi/v1/carrier", info)
 
 
-def unwrap_domain(ring, row):
+def unwrap_domain(rings, row):
+    """Every copy opens to the same key, and there is one for each keyring."""
     data = bytes.fromhex(row["wrapped"])
     count, data, copies = data[0], data[1:], []
     for _ in range(2 * count):
         size = int.from_bytes(data[:4], "big")
         copies.append(data[4 : 4 + size])
         data = data[4 + size :]
-    assert data == b"" and count == 1
-    kek_id, kek_version, algorithm, binding, blob = read_carrier(copies[0])
-    assert kek_id == ring["kek_id"] and algorithm == "" and binding == 2
-    context = hashlib.sha256(wrap_aad(row)).digest()
-    carrier = open_sealed(ring["keks"][int(kek_version)], "phi/v1/wrap", context, blob)
-    return unwrap_key(carrier_key(carrier, context, kek_id, algorithm, binding), row, copies[1])
+    assert data == b"" and count == len(rings)
+    context, keys = hashlib.sha256(wrap_aad(row)).digest(), {}
+    for wrapped, sealed in zip(copies[::2], copies[1::2]):
+        kek_id, kek_version, algorithm, binding, blob = read_carrier(wrapped)
+        assert algorithm == "" and binding == 2
+        carrier = open_sealed(rings[kek_id]["keks"][int(kek_version)], "phi/v1/wrap", context, blob)
+        keys[kek_id] = unwrap_key(carrier_key(carrier, context, kek_id, algorithm, binding), row, sealed)
+    assert keys.keys() == rings.keys() and len(set(keys.values())) == 1
+    return next(iter(keys.values()))
 
 
 # --- section 6: the keyring file -----------------------------------------------------------------------------------
 
 
-def read_keyring(data, key_file):
-    assert data[:8] == b"PHIKEYS\n" and data[8] == 1 and data[9] == 2, "not a keyring under a key file"
+def unlock_by_key_file(data, key_file):
+    assert data[9] == 2 and data[10:22] == bytes(12), "not a keyring under a key file"
     prefix, encoded = key_file.decode().strip().split(":")
     assert prefix == "phi-key-file-1"
-    unlock = expand(base64.b64decode(encoded), "phi/v1/keyring-unlock", data[22:38])
-    assert full_id(unlock) == data[38:70], "another key file"
+    return expand(base64.b64decode(encoded), "phi/v1/keyring-unlock", data[22:38])
+
+
+def unlock_by_passphrase(data, passphrase):
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    assert data[9] == 1, "not a keyring under a passphrase"
+    memory, passes, lanes = (int.from_bytes(data[at : at + 4], "big") for at in (10, 14, 18))
+    assert 19 * 1024 <= memory <= 1024 * 1024 and 2 <= passes <= 16 and 1 <= lanes <= 16, "parameters out of bounds"
+    kdf = Argon2id(salt=data[22:38], length=32, iterations=passes, lanes=lanes, memory_cost=memory)
+    return kdf.derive(passphrase.encode())
+
+
+def read_keyring(data, unlock):
+    assert data[:8] == b"PHIKEYS\n" and data[8] == 1, "not a keyring"
+    assert full_id(unlock) == data[38:70], "another key file or passphrase"
     size = int.from_bytes(data[70:74], "big")
     assert len(data) == 74 + size + 32 and hashlib.sha256(data[:-32]).digest() == data[-32:], "damaged"
     ring = {"kek_id": None, "pin": None, "keks": {}}
@@ -193,18 +223,33 @@ def read_keyring(data, key_file):
 # --- a whole store -------------------------------------------------------------------------------------------------
 
 
+def ed25519_public(seed):
+    """RFC 8032, section 5.1.5."""
+    curve = load("phi-audit")
+    scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little") & ~7 & ~(1 << 255) | 1 << 254
+    x, y, z, _ = curve.multiply(scalar, curve.G)
+    inverse = pow(z, curve.P - 2, curve.P)
+    x, y = x * inverse % curve.P, y * inverse % curve.P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
 def check_store(folder):
-    ring = read_keyring((folder / "keyring").read_bytes(), (folder / "key-file").read_bytes())
+    rings = {}
+    for keyring, key_file in (("keyring", "key-file"), ("keyring-2", "key-file-2")):
+        if (folder / keyring).exists():
+            data = (folder / keyring).read_bytes()
+            ring = read_keyring(data, unlock_by_key_file(data, (folder / key_file).read_bytes()))
+            rings[ring["kek_id"]] = ring
     rows = json.loads((folder / "rows.json").read_text())
     expected = json.loads((folder / "expected.json").read_text())
 
     root_row = next(row for row in rows if row["kind"] == 1 and row["key_use"] == 1)
-    root = unwrap_domain(ring, root_row)
-    assert full_id(root) == ring["pin"] and full_id(root).hex() == expected["fingerprint"]
+    root = unwrap_domain(rings, root_row)
+    assert all(full_id(root) == ring["pin"] for ring in rings.values()) and full_id(root).hex() == expected["fingerprint"]
     for row in rows:
         assert row_mac(root, row).hex() == row["mac"], "a row is not authentic"
 
-    domains = {row["full_id"]: unwrap_domain(ring, row) for row in rows if row["kind"] == 1}
+    domains = {row["full_id"]: unwrap_domain(rings, row) for row in rows if row["kind"] == 1}
     generation = bytes.fromhex(next(row for row in rows if row["kind"] == 4)["wrapped"])
     digest = hashlib.sha256(b"phi/domains/v1" + b"".join(sorted(bytes.fromhex(name) for name in domains))).digest()
     assert generation[:40] == expected["generation"].to_bytes(8, "big") + digest
@@ -224,6 +269,9 @@ def check_store(folder):
         assert [(r["kind"], r["wrapped"]) for r in rows if r["scope"] == scope] == [(3, "".join(case["full_ids"]))]
     session = next(r for r in rows if r["kind"] == 1 and r["key_use"] == 5)
     assert expand(domains[session["full_id"]], "phi/v1/session").hex() == expected["session_key"]
+    audit = next(r for r in rows if r["kind"] == 1 and r["key_use"] == 4)
+    seed = expand(domains[audit["full_id"]], "phi/v1/ed25519", b"audit")
+    assert ed25519_public(seed).hex() == expected["audit_signer"]
 
 
 # --- vectors -------------------------------------------------------------------------------------------------------
@@ -267,5 +315,8 @@ if __name__ == "__main__":
     elif len(sys.argv) == 3 and sys.argv[1] == "store":
         check_store(pathlib.Path(sys.argv[2]))
         print("ok")
+    elif len(sys.argv) == 4 and sys.argv[1] == "passphrase":
+        content = (pathlib.Path(sys.argv[2]) / "keyring-passphrase").read_bytes()
+        print(read_keyring(content, unlock_by_passphrase(content, sys.argv[3]))["kek_id"])
     else:
         sys.exit(__doc__)

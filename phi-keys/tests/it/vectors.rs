@@ -40,20 +40,24 @@ fn cases<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
 }
 
 /// What the independent implementation prints, or `None` without Python.
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run says so")]
 fn python(arguments: &[&str]) -> Option<String> {
     // `cargo xtask test` names one, and then it has to work.
     let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
     let python = named.clone().unwrap_or_else(|| "python3".into());
-    let output = match Command::new(&python).arg(tests().join("verify.py")).args(arguments).output() {
+    let output = match Command::new(&python).arg("-B").arg(tests().join("verify.py")).args(arguments).output() {
         Err(_) if named.is_none() => {
-            eprintln!("not run: there is no python3 for tests/verify.py; `cargo xtask test keys` provides it");
+            not_run("there is no python3 for tests/verify.py");
             return None;
         }
         output => output.expect("the python that PHI_TEST_PYTHON3 names runs"),
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[expect(clippy::print_stderr, reason = "a test that has nothing to run says so")]
+fn not_run(why: &str) {
+    eprintln!("not run: {why}; `cargo xtask test keys` provides it");
 }
 
 #[test]
@@ -133,17 +137,18 @@ mod store {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
+    use std::process::Command;
     use std::sync::Arc;
 
     use phi_keys::derive::Label;
     use phi_keys::{
-        Change, Committed, Error, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, LocalKeyring,
+        Change, Committed, Error, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, KeysBuilder, LocalKeyring,
         MemoryKeyStore, RowKind, Scope, Signer, Slot, Unlock,
     };
     use phi_types::Timestamp;
     use serde_json::{Value, json};
 
-    use super::{fixed, python, read, tests, unhex};
+    use super::{fixed, not_run, python, read, tests, unhex};
     use crate::support::{patient, subject};
 
     const USES: [KeyUse; 4] = [KeyUse::Data, KeyUse::Index, KeyUse::Audit, KeyUse::Session];
@@ -184,12 +189,13 @@ mod store {
         .unwrap()
     }
 
-    /// Makes a store with a bit of everything and writes it down.
-    async fn write(folder: &Path) {
+    /// Makes a store with a bit of everything, under one keyring or two, and writes it down.
+    async fn write(folder: &Path, second: Option<LocalKeyring>) {
         let unlock = Unlock::create_key_file(folder.join("key-file")).unwrap();
         let keyring = LocalKeyring::create(folder.join("keyring"), unlock).unwrap();
         let store = Arc::new(MemoryKeyStore::new());
-        let keys = Keys::builder(Arc::clone(&store)).kek(keyring.clone()).tenant("clinic").build().await.unwrap();
+        let builder = Keys::builder(Arc::clone(&store)).kek(keyring.clone()).tenant("clinic");
+        let keys = second.into_iter().fold(builder, KeysBuilder::kek).build().await.unwrap();
 
         let scopes =
             [(1, "7431", patient("7431")), (1, "Zoë 林", patient("Zoë 林")), (2, "notes", Scope::group("notes"))];
@@ -299,10 +305,45 @@ mod store {
     #[tokio::test]
     async fn a_new_store_opens_here_and_in_the_independent_implementation() {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path()).await;
+        write(folder.path(), None).await;
         check(folder.path()).await;
         python(&["store", folder.path().to_str().unwrap()]);
         python(&["store", tests().join("golden/v1").to_str().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn a_store_under_two_keks_opens_with_one_and_in_the_independent_implementation_with_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::create_key_file(folder.path().join("key-file-2")).unwrap();
+        let second = LocalKeyring::create(folder.path().join("keyring-2"), unlock).unwrap();
+        // The first version is in the file and wraps nothing.
+        second.rotate().unwrap();
+        write(folder.path(), Some(second)).await;
+        check(folder.path()).await;
+        python(&["store", folder.path().to_str().unwrap()]);
+    }
+
+    /// Needs the package `cryptography`, which comes with the vendors' SDKs.
+    #[tokio::test]
+    async fn a_keyring_under_a_passphrase_opens_in_the_independent_implementation() {
+        let Some(program) = std::env::var_os("PHI_TEST_PYTHON").filter(|python| !python.is_empty()) else {
+            not_run("PHI_TEST_PYTHON names no Python with the package `cryptography`");
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring-passphrase");
+        let relocked = LocalKeyring::create(&path, Unlock::passphrase("an older passphrase")).unwrap();
+        relocked.relock(Unlock::passphrase(PASSPHRASE)).unwrap();
+        let golden = tests().join("golden/v1");
+        let opened = |folder: &Path, passphrase: &str| {
+            let mut command = Command::new(&program);
+            command.arg("-B").arg(tests().join("verify.py")).arg("passphrase").arg(folder).arg(passphrase);
+            let output = command.output().unwrap();
+            output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+        };
+        assert_eq!(opened(folder.path(), PASSPHRASE).as_deref(), Some(relocked.id()));
+        assert_eq!(opened(folder.path(), "an older passphrase"), None);
+        assert!(opened(&golden, PASSPHRASE).unwrap().starts_with("local:"));
     }
 
     /// Run by hand, once for each version of the formats: the golden store is never written again.
@@ -311,6 +352,6 @@ mod store {
     async fn write_the_golden_store() {
         let folder = tests().join("golden/v1");
         assert!(!folder.join("rows.json").exists(), "a golden store is never overwritten");
-        write(&folder).await;
+        write(&folder, None).await;
     }
 }
