@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Denied,
     Disabled,
     Damaged,
+    /// Answers late.
+    Slow,
     /// Never answers.
     Hang,
     /// Answers something that has the right form and is wrong.
@@ -34,7 +36,8 @@ pub(crate) enum Fault {
     Another,
 }
 
-pub(crate) const ALL: [Fault; 8] = [
+pub(crate) const ALL: [Fault; 9] = [
+    Fault::Slow,
     Fault::Down,
     Fault::Throttled(None),
     Fault::Denied,
@@ -96,16 +99,15 @@ impl Faulty {
             Some(Fault::Denied) => Err(KmsError::access_denied("403")),
             Some(Fault::Disabled) => Err(KmsError::Disabled),
             Some(Fault::Damaged) => Err(KmsError::Corrupt),
-            Some(Fault::Hang) => pending().await,
-            Some(Fault::Another) if self.swapped.swap(true, Ordering::SeqCst) => {
-                self.swapped.store(false, Ordering::SeqCst);
+            Some(Fault::Slow) => {
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
                 Ok(None)
             }
-            Some(Fault::Another) => Ok(fault),
-            Some(Fault::Garbage) | None => {
-                self.swapped.store(false, Ordering::SeqCst);
-                Ok(fault)
-            }
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::Another) if self.swapped.swap(true, Ordering::SeqCst) => Ok(None),
+            Some(Fault::Another | Fault::Garbage) | None => Ok(fault),
         }
     }
 
@@ -132,7 +134,15 @@ impl Faulty {
     }
 
     /// Remembers this answer and gives the one before.
-    fn swap(&self, carrier: &Carrier, wrapped: &Wrapped) -> Option<(Zeroizing<[u8; 32]>, Wrapped)> {
+    fn swap(
+        &self,
+        fault: Option<Fault>,
+        carrier: &Carrier,
+        wrapped: &Wrapped,
+    ) -> Option<(Zeroizing<[u8; 32]>, Wrapped)> {
+        if fault != Some(Fault::Another) {
+            self.swapped.store(false, Ordering::SeqCst);
+        }
         self.before.lock().unwrap().replace((Zeroizing::new(*carrier.expose()), wrapped.clone()))
     }
 }
@@ -150,7 +160,7 @@ impl Kms for Faulty {
         Box::pin(async move {
             let fault = self.next().await?;
             let good = self.wrap(carrier, context).await?;
-            let before = self.swap(carrier, &good);
+            let before = self.swap(fault, carrier, &good);
             Ok(match (fault, before) {
                 (Some(Fault::Another), Some((_, wrapped))) => wrapped,
                 (Some(_), _) => self.garbage(),
@@ -163,7 +173,7 @@ impl Kms for Faulty {
         Box::pin(async move {
             let fault = self.next().await?;
             let good = self.unwrap(wrapped, context).await?;
-            let before = self.swap(&good, wrapped);
+            let before = self.swap(fault, &good, wrapped);
             Ok(match (fault, before) {
                 (Some(Fault::Another), Some((carrier, _))) => Carrier::from_bytes(carrier),
                 (Some(_), _) => Carrier::from_bytes(Zeroizing::new([0x5a; 32])),
@@ -178,7 +188,7 @@ impl Kms for Faulty {
             let fault = self.next().await?;
             let carrier = self.unwrap(wrapped, context).await?;
             let good = self.wrap(&carrier, context).await?;
-            let before = self.swap(&carrier, &good);
+            let before = self.swap(fault, &carrier, &good);
             Ok(Rewrap::ServerSide(match (fault, before) {
                 (Some(Fault::Another), Some((_, wrapped))) => wrapped,
                 (Some(_), _) => self.garbage(),
@@ -223,6 +233,20 @@ impl Sleeper for Hours {
         Box::pin(async move {
             this.clock.advance(duration);
             this.slept.lock().unwrap().push(duration);
+        })
+    }
+}
+
+/// Sleeps one poll for each millisecond, while the clock stands still: long enough for slow answers to come first or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Polls;
+
+impl Sleeper for Polls {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            for _ in 0..duration.as_millis() {
+                tokio::task::yield_now().await;
+            }
         })
     }
 }

@@ -1,18 +1,19 @@
 //! Every call to a KMS may fail, hang, or answer with something else.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
-    Error, FullId, KekPolicy, KekSet, KeyUse, Keys, Kms, KmsAdmin, MemoryKeyStore, OnTerminal, Retry, RetryPolicy,
-    Timeout,
+    CircuitBreaker, Error, FullId, KekPolicy, KekSet, KekTarget, KeyUse, Keys, Kms, KmsAdmin, MemoryKeyStore,
+    OnTerminal, RateLimit, Retry, RetryPolicy, Timeout,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::faults::{ALL, Fault, Faulty, Hours};
+use crate::faults::{ALL, Fault, Faulty, Hours, Polls};
 use crate::support::patient;
 
 const USES: [KeyUse; 2] = [KeyUse::Index, KeyUse::Audit];
@@ -41,10 +42,31 @@ impl World {
         Keys::builder(Arc::clone(&self.store)).keks(set.build()?).build().await
     }
 
+    /// The same within every layer, hedged as soon as an answer is late.
+    async fn guarded_process(&self, policy: KekPolicy, on_terminal: OnTerminal) -> Result<Keys, Error> {
+        let clock = || self.hours.clock.clone();
+        let (rate, burst) = (NonZeroU32::new(1_000).unwrap(), NonZeroU32::new(5).unwrap());
+        let set =
+            KekSet::builder(policy).on_terminal(on_terminal).clock(clock()).hedge(Duration::from_millis(3), Polls);
+        let set = self.keks.iter().fold(set, |set, kek| {
+            let kek = Timeout::new(Arc::clone(kek), Duration::from_millis(30), Polls);
+            let kek = CircuitBreaker::new(kek, 3, Duration::from_millis(1), clock());
+            let kek = RateLimit::new(kek, rate, burst, clock(), self.hours.clone());
+            set.kek(Retry::new(kek, RetryPolicy::attempts(3), self.hours.clone()))
+        });
+        Keys::builder(Arc::clone(&self.store)).keks(set.build()?).build().await
+    }
+
     fn heal(&self) {
         for kek in &self.keks {
             kek.script([]);
             kek.set(None);
+        }
+    }
+
+    async fn enable_all(&self) {
+        for kek in &self.keks {
+            let _ = kek.kms.enable(&KekTarget::Kek).await.unwrap();
         }
     }
 }
@@ -54,7 +76,12 @@ type Got = Vec<(usize, FullId)>;
 
 /// Everything that a process does with its KMS; failures are passed over.
 async fn work(world: &World, policy: KekPolicy, on_terminal: OnTerminal, got: &mut Got) {
-    let Ok(keys) = world.process(policy, on_terminal).await else { return };
+    if let Ok(keys) = world.process(policy, on_terminal).await {
+        use_all(&keys, got).await;
+    }
+}
+
+async fn use_all(keys: &Keys, got: &mut Got) {
     for (at, key_use) in USES.into_iter().enumerate() {
         got.extend(keys.domain_key(key_use).await.ok().map(|key| (at, key.full_id())));
     }
@@ -166,6 +193,75 @@ proptest! {
                 }
             }
             check(&world, &got, "any faults").await;
+        });
+    }
+}
+
+/// What happens between one process and the next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Process(KekPolicy, OnTerminal),
+    /// One that works while another one does, over the same store and KMSs.
+    Processes(KekPolicy, KekPolicy),
+    Rotate(usize),
+    Disable(usize),
+    Enable(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let policy = || select(vec![KekPolicy::Single, KekPolicy::AnyOf, KekPolicy::PrimaryWithFailover]);
+    let on_terminal = select(vec![OnTerminal::Stop, OnTerminal::TryOthers]);
+    prop_oneof![
+        4 => (policy(), on_terminal).prop_map(|(policy, on_terminal)| Step::Process(policy, on_terminal)),
+        2 => (policy(), policy()).prop_map(|(one, other)| Step::Processes(one, other)),
+        1 => (0..2_usize).prop_map(Step::Rotate),
+        1 => (0..2_usize).prop_map(Step::Disable),
+        1 => (0..2_usize).prop_map(Step::Enable),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn faults_disabled_keks_and_two_processes_at_once_lose_no_key_and_open_no_wrong_one(
+        east in script(),
+        west in script(),
+        steps in vec(step(), 1..10),
+    ) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let world = World::new(&[Faulty::named("east"), Faulty::loose("west")]);
+            let mut got = Vec::new();
+            world.keks[0].script(east.clone());
+            world.keks[1].script(west.clone());
+            for step in &steps {
+                match step {
+                    Step::Process(policy, on_terminal) => {
+                        if let Ok(keys) = world.guarded_process(*policy, *on_terminal).await {
+                            use_all(&keys, &mut got).await;
+                        }
+                    }
+                    Step::Processes(one, other) => {
+                        let (mut ones, mut others) = (Vec::new(), Vec::new());
+                        let run = async |policy, got: &mut Got| {
+                            if let Ok(keys) = world.guarded_process(policy, OnTerminal::TryOthers).await {
+                                use_all(&keys, got).await;
+                            }
+                        };
+                        tokio::join!(run(*one, &mut ones), run(*other, &mut others));
+                        got.append(&mut ones);
+                        got.append(&mut others);
+                    }
+                    Step::Rotate(at) => {
+                        // A KEK that is disabled is not rotated.
+                        let _ = world.keks[*at].kms.rotate().await;
+                    }
+                    Step::Disable(at) => drop(world.keks[*at].kms.disable(&KekTarget::Kek).await.unwrap()),
+                    Step::Enable(at) => drop(world.keks[*at].kms.enable(&KekTarget::Kek).await.unwrap()),
+                }
+            }
+            world.enable_all().await;
+            check(&world, &got, "faults of two processes").await;
         });
     }
 }
