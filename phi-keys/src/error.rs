@@ -2,11 +2,15 @@
 
 use core::fmt;
 use std::error::Error as StdError;
+use std::sync::Arc;
+
+use phi_types::Timestamp;
 
 use crate::anchor::AnchorError;
 use crate::f1::SealError;
 use crate::kms::{KmsError, WrappedError};
 use crate::random::NoRandomness;
+use crate::signer::SignError;
 use crate::store::{KeyState, RowKind, StoreError};
 use crate::tlv::TlvError;
 
@@ -42,6 +46,20 @@ pub enum Error {
     RootNotPinned,
     /// Domain key rows are missing from the store, or one was put back.
     Incomplete,
+    /// Leases on the key may not have ended everywhere.
+    TooEarly {
+        /// When they have.
+        until: Timestamp,
+    },
+    /// Something still needs the key.
+    Referenced {
+        /// How many things do.
+        found: u64,
+    },
+    /// What needs the key could not be counted.
+    References(Arc<dyn StdError + Send + Sync>),
+    /// The signer.
+    Sign(SignError),
     /// Tombstones are missing from the store.
     Forgotten,
     /// The anchor.
@@ -112,6 +130,15 @@ impl fmt::Display for Error {
             Self::Incomplete => f.write_str(
                 "domain key rows are missing from the key store, or an old one was put back: restore the key tables whole",
             ),
+            Self::TooEarly { until } => {
+                write!(f, "leases on the key may not have ended everywhere: try again at {until} or later")
+            }
+            Self::Referenced { found } => write!(
+                f,
+                "{found} sealed values, index tags or data keys still need the key: reseal or rewrap them, and reinstate the key if it is retired"
+            ),
+            Self::References(_) => f.write_str("what needs the key could not be counted, so it stays"),
+            Self::Sign(_) => f.write_str("nothing was certified"),
             Self::Forgotten => f.write_str(
                 "tombstones are missing from the key store, so shredded keys may be back: restore the key tables whole, or open the store with its anchor",
             ),
@@ -140,6 +167,8 @@ impl StdError for Error {
             Self::Store(error) => Some(error),
             Self::Random(error) => Some(error),
             Self::Anchor(error) => Some(error),
+            Self::References(error) => Some(&**error),
+            Self::Sign(error) => Some(error),
             _ => None,
         }
     }

@@ -44,7 +44,10 @@
 //! | rotate a KEK | [`LocalKeyring::rotate`], then [`Keys::rewrap`] |
 //! | drop an old version of a KEK | [`Keys::kek_versions`] says what is still needed; `Keys::retire_kek_version` for a keyring |
 //! | change a keyring's passphrase | [`LocalKeyring::relock`] |
+//! | rotate a domain or data key | [`Keys::rotate_domain_key`], [`Keys::rewrap_data_keys`], [`Keys::rotate_data_key`] |
+//! | end an old key | [`Keys::retire`], then [`Keys::destroy`], with [`References`] to count what needs it |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
+//! | certify that they were destroyed | [`Keys::certify`], [`Certificate::verify`] |
 //! | keep what was shredded from coming back with a backup | [`KeysBuilder::anchor`], [`FileAnchor`] |
 //! | end access to keys in memory | [`Keys::revoke`], [`Keys::poll_status`]; between processes a [`RevocationChannel`], such as `PostgresRevocations` |
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
@@ -164,8 +167,9 @@ pub use keys::PendingShred;
 #[cfg(feature = "postgres")]
 pub use keys::PostgresRevocations;
 pub use keys::{
-    Completed, DataKey, DomainKey, Forgotten, KekCheck, KekUse, Keys, KeysBuilder, Replayed, Revocation,
-    RevocationChannel, RevocationNotice, Revoked, Rewrapped, Shredded,
+    Certificate, CertificateError, Completed, DataKey, DataRewrapped, DomainKey, Forgotten, KekCheck, KekUse, KeyAct,
+    KeyChange, Keys, KeysBuilder, References, ReferencesFuture, Replayed, Revocation, RevocationChannel,
+    RevocationNotice, Revoked, Rewrapped, Shredded,
 };
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;

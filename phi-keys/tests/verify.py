@@ -6,6 +6,8 @@
     verify.py passphrase FOLDER PASSPHRASE
                              opens FOLDER/keyring-passphrase; Argon2id is that of the package `cryptography`, because in plain
                              Python it would take minutes
+    verify.py certificate FILE PUBLIC-KEY
+                             checks a certificate of destruction with a public key in hexadecimal digits
 
 It is written to be read beside the specification. It is slow, and not constant-time: never use it on real keys. The
 ciphers are those of phi-crypto's verifier, which checks them against the standards' known answers; the curve of Ed25519 is that of
@@ -220,6 +222,62 @@ def read_keyring(data, unlock):
     return ring
 
 
+# --- section 10: the anchor ----------------------------------------------------------------------------------------
+
+
+def anchor_record(root_key, fields):
+    message = tlv("phi/anchor/v1", fields)
+    return message + mac(expand(root_key, "phi/v1/anchor"), message)
+
+
+def anchor_file(records):
+    length = lambda n: n.to_bytes(4, "big") + (n ^ 0xFFFFFFFF).to_bytes(4, "big")
+    frames = (length(len(r)) + r + hashlib.sha256(r).digest()[:8] for r in records)
+    return b"PHIANCH\n\x01" + b"".join(frames)
+
+
+# --- section 11: certificates of destruction -----------------------------------------------------------------------
+
+FIXED = ("store", "tenant", "scope", "generation", "deleted", "unreadable-live-since", "irrecoverable-after")
+
+
+def certificate_text(fields, keys, residues, signer):
+    lines = ["phi-keys certificate of destruction v1"] + [f"{name} {fields[name]}" for name in FIXED]
+    lines += [f"key {key}" for key in keys] + [f"residue {residue}" for residue in residues]
+    return "\n".join(lines + ["residue backups", f"signer Ed25519 {signer}"]) + "\n"
+
+
+def check_certificate(text, public_key):
+    signed, _, tail = text.partition("\n\n")
+    signed += "\n"
+    assert tail.startswith("signature ") and tail.endswith("\n") and tail.count("\n") == 1
+    lines = [line.split(" ", 1) for line in signed.splitlines()[1:]]
+    fields = dict(line for line in lines if line[0] not in ("key", "residue"))
+    keys = [value for name, value in lines if name == "key"]
+    residues = [value for name, value in lines if name == "residue"]
+    assert residues[-1] == "backups" and fields["signer"] == "Ed25519 " + public_key.hex()
+    assert signed == certificate_text(fields, keys, residues[:-1], public_key.hex()), "not as it is written"
+    signature = base64.b64decode(tail[len("signature ") : -1], validate=True)
+    assert load("phi-audit").ed25519_verify(public_key, signed.encode(), signature), "not signed"
+
+
+def ed25519_sign(seed, message):
+    curve = load("phi-audit")
+
+    def compress(point):
+        x, y, z, _ = point
+        inverse = pow(z, -1, curve.P)
+        return ((y * inverse % curve.P) | ((x * inverse % curve.P) & 1) << 255).to_bytes(32, "little")
+
+    digest = hashlib.sha512(seed).digest()
+    scalar = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    public = compress(curve.multiply(scalar, curve.G))
+    r = int.from_bytes(hashlib.sha512(digest[32:] + message).digest(), "little") % curve.L
+    start = compress(curve.multiply(r, curve.G))
+    challenge = int.from_bytes(hashlib.sha512(start + public + message).digest(), "little") % curve.L
+    return public, start + ((r + challenge * scalar) % curve.L).to_bytes(32, "little")
+
+
 # --- a whole store -------------------------------------------------------------------------------------------------
 
 
@@ -306,7 +364,37 @@ def make_vectors():
         case |= {"bytes": write_carrier(kek_id, version, algorithm, binding, blob).hex(), "carrier": carrier.hex()}
         key = carrier_key(carrier, context, kek_id, algorithm, binding)
         carriers.append(case | {"context": context.hex(), "carrier_key": key.hex()})
-    return {"expand": derived, "tlv": lists, "f1_under_phi_v1_wrap": sealed, "wrapped_carriers": carriers}
+    root = pattern(0x11, 32)
+    ids = pattern(0x80, 64)
+    shredded = [(1, b"\x02"), (2, (7).to_bytes(8, "big")), (3, "clinic é".encode()), (4, b"\x02"), (5, pattern(0x22, 32)), (6, ids)]
+    records = [
+        anchor_record(root, [(1, b"\x01"), (2, (6).to_bytes(8, "big"))]),
+        anchor_record(root, shredded),
+        anchor_record(root, shredded[:5] + [(6, b"")]),
+        anchor_record(root, [(1, b"\x03"), (2, (9).to_bytes(8, "big")), (6, ids[:32])]),
+    ]
+    anchor = {"root": root.hex(), "mac_key": expand(root, "phi/v1/anchor").hex(), "records": [r.hex() for r in records]}
+    anchor["file"] = anchor_file(records).hex()
+    certificates = []
+    for keys, residues in ([], []), ([ids[:32].hex(), ids[32:].hex()], ["write-ahead-log", "dead-tuples", "archived-log", "replicas"]):
+        fields = {"store": root.hex(), "tenant": "clinic é", "scope": pattern(0x22, 32).hex(), "generation": "12"}
+        fields["deleted"] = "2026-01-01T00:00:00.000001Z"
+        fields["unreadable-live-since"] = "2026-01-01T01:00:00.000001Z"
+        fields["irrecoverable-after"] = "2026-02-05T00:00:00.000001Z"
+        seed = pattern(len(keys), 32)
+        public = ed25519_sign(seed, b"")[0]
+        text = certificate_text(fields, keys, residues, public.hex())
+        text += "\nsignature " + base64.b64encode(ed25519_sign(seed, text.encode())[1]).decode() + "\n"
+        check_certificate(text, public)
+        certificates.append({"public_key": public.hex(), "text": text})
+    return {
+        "expand": derived,
+        "tlv": lists,
+        "f1_under_phi_v1_wrap": sealed,
+        "wrapped_carriers": carriers,
+        "anchor": anchor,
+        "certificates": certificates,
+    }
 
 
 if __name__ == "__main__":
@@ -318,5 +406,8 @@ if __name__ == "__main__":
     elif len(sys.argv) == 4 and sys.argv[1] == "passphrase":
         content = (pathlib.Path(sys.argv[2]) / "keyring-passphrase").read_bytes()
         print(read_keyring(content, unlock_by_passphrase(content, sys.argv[3]))["kek_id"])
+    elif len(sys.argv) == 4 and sys.argv[1] == "certificate":
+        check_certificate(pathlib.Path(sys.argv[2]).read_bytes().decode(), bytes.fromhex(sys.argv[3]))
+        print("ok")
     else:
         sys.exit(__doc__)

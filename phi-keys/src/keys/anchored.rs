@@ -118,6 +118,11 @@ impl Anchored {
         self.note(&records.collect::<Vec<_>>()).await
     }
 
+    /// Notes that a key is being destroyed.
+    pub(super) async fn destroyed(&self, id: FullId, generation: u64) -> Result<(), Error> {
+        if self.is_gone(&id) { Ok(()) } else { self.note(&[(generation, Record::Destroyed(vec![id]))]).await }
+    }
+
     /// Notes the store's generation, unless a later one is known.
     pub(super) async fn reached(&self, generation: u64) -> Result<(), Error> {
         if self.mark() >= generation { Ok(()) } else { self.note(&[(generation, Record::Mark)]).await }
@@ -219,5 +224,68 @@ impl Known {
             }
             Record::Destroyed(ids) => self.gone.extend(ids),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anchor::AnchorFuture;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl StoreAnchor for Nowhere {
+        fn read(&self, _: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn append<'a>(&'a self, _: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    fn unhex(value: &serde_json::Value) -> Vec<u8> {
+        let text = value.as_str().unwrap();
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn records_are_those_of_the_vectors() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/v1.json")).unwrap();
+        let case = &vectors["anchor"];
+        let root: [u8; 32] = unhex(&case["root"]).try_into().unwrap();
+        let mac_key = derive::expand(&root, derive::Label::ANCHOR, &[]);
+        assert_eq!(mac_key.to_vec(), unhex(&case["mac_key"]));
+        let records = case["records"].as_array().unwrap().iter().map(unhex).collect::<Vec<_>>();
+        let anchored = Anchored::new(Arc::new(Nowhere), &records, &mac_key).unwrap();
+        for record in &records {
+            let (generation, read) = anchored.decode(record).unwrap();
+            assert_eq!(anchored.encode(generation, &read).unwrap(), core::slice::from_ref(record));
+        }
+        assert_eq!((anchored.mark(), anchored.known().read), (9, 4));
+        let scope = core::array::from_fn(|i| u8::try_from(0x22 + i).unwrap());
+        let slot = Slot::new("clinic é", KeyUse::Data, Some(scope));
+        let shredded = anchored.shredded();
+        assert_eq!((shredded.len(), shredded[0].0 == slot, shredded[0].1.len()), (1, true, 2));
+        assert!(anchored.has_shredded(&slot) && shredded[0].1.iter().all(|id| anchored.is_gone(id)));
+        assert!(anchored.decode(&records[0][..40]).is_none());
+    }
+
+    #[test]
+    fn very_many_keys_take_several_records() {
+        let anchored = Anchored::new(Arc::new(Nowhere), &[], &Zeroizing::new([7; 32])).unwrap();
+        let id = |number: usize| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            FullId::from_bytes(id)
+        };
+        let slot = Slot::new("clinic", KeyUse::Data, Some([1; 32]));
+        let ids = (0..2 * IDS + 1).map(id).collect::<Vec<_>>();
+        let records = anchored.encode(3, &Record::Shredded(slot.clone(), ids.clone())).unwrap();
+        assert_eq!(records.len(), 3);
+        assert!(records.iter().all(|record| record.len() <= 1 << 20));
+        anchored.learn(&records).unwrap();
+        assert_eq!(anchored.shredded(), [(slot, ids)]);
     }
 }

@@ -23,7 +23,7 @@ use crate::kms::{KekPolicy, KekSet, KekSetBuilder, Kms};
 use crate::store::KeyStore;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
-const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
 /// Puts a [`Keys`] together; made by [`Keys::builder`].
 #[must_use]

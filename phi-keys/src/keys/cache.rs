@@ -120,6 +120,11 @@ impl Cache {
         Some(Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
     }
 
+    /// Forgets which key of a scope seals; what it sealed is still opened from memory.
+    pub(super) fn forget_active(&self, scope: &Scope) {
+        self.write().active.remove(scope);
+    }
+
     /// Forgets a scope, ends every lease and lets nobody read the scope until [`unblock`](Self::unblock).
     pub(super) fn block(&self, scope: &Scope) {
         let mut inner = self.write();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use phi_types::Timestamp;
+
 use super::cache::{Cache, Entry, Kept};
 use super::flight::Flights;
 use super::handle::{Cell, DataKey, Found, Gate, Handle, Lease, Renewal};
@@ -150,7 +152,7 @@ impl Keys {
     }
 
     /// Every row of a scope, authentic and not shredded.
-    async fn read_slot(&self, scope: &Scope, slot: &Slot) -> Result<(Lease, Vec<KeyRow>), Error> {
+    pub(super) async fn read_slot(&self, scope: &Scope, slot: &Slot) -> Result<(Lease, Vec<KeyRow>), Error> {
         self.0.data.cache.admit(scope)?;
         let lease = self.0.data.gate.begin();
         if let Some(anchored) = &self.0.anchored {
@@ -188,9 +190,16 @@ impl Keys {
 
     /// Makes a data key unless somebody else does so first; the caller then reads whichever is there.
     async fn create_data(&self, slot: &Slot, version: u32) -> Result<(), Error> {
+        let row = self.new_data_row(slot, version, self.0.data.gate.clock.now()).await?;
+        // Exists and Shredded are both seen by the reading that follows.
+        self.0.store.commit(&Change::new().insert(row)).await?;
+        Ok(())
+    }
+
+    /// A row with a new active data key.
+    pub(super) async fn new_data_row(&self, slot: &Slot, version: u32, now: Timestamp) -> Result<KeyRow, Error> {
         let parent = self.domain(KeyUse::Data, None).await?;
         let key = random::key()?;
-        let now = self.0.data.gate.clock.now();
         let (full_id, parent_id) = (Some(derive::full_id(&key)), Some(parent.cell.full_id));
         let mut row = KeyRow::new(
             RowKind::Data,
@@ -205,8 +214,6 @@ impl Keys {
         );
         row.wrapped = envelope::wrap(&parent.cell.key, &row, &key)?;
         row.authenticate(&self.0.root.mac_key)?;
-        // Exists and Shredded are both seen by the reading that follows.
-        self.0.store.commit(&Change::new().insert(row)).await?;
-        Ok(())
+        Ok(row)
     }
 }

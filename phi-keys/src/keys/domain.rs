@@ -54,6 +54,11 @@ impl Domains {
     pub(super) fn now(&self) -> Timestamp {
         self.gate.clock.now()
     }
+
+    /// Lets the next request read the store again. Leases that were given last until their time comes.
+    pub(super) fn forget(&self, key_use: KeyUse) {
+        self.held.hold(key_use, Vec::new(), self.gate.generation());
+    }
 }
 
 impl Keys {
@@ -124,12 +129,13 @@ impl Keys {
                 continue;
             };
             let (mut fresh, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
-            for row in rows.iter().filter(|row| row.state.opens()) {
+            for row in &rows {
                 let full_id = row.full_id.ok_or(Error::RowRejected(row.kind))?;
                 let is_active = row.version == active;
                 let known = domains.held.known(row);
                 let asked = domains.gate.now();
                 let key = match (&known, &made) {
+                    _ if !row.state.opens() => Err(Error::State(row.state)),
                     _ if self.is_gone(row) => Err(Error::State(KeyState::Destroyed)),
                     (Some(known), _) if !known.is_aging => Ok((known.key.clone(), known.asked)),
                     // The row that this process has just written, whose copies were seen to open.

@@ -3,6 +3,7 @@
 mod anchored;
 mod builder;
 mod cache;
+mod certificate;
 mod complete;
 mod data;
 mod domain;
@@ -11,6 +12,7 @@ mod flight;
 mod handle;
 mod held;
 mod kek_versions;
+mod lifecycle;
 mod limits;
 mod maintain;
 #[cfg(all(test, loom))]
@@ -32,13 +34,15 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use builder::KeysBuilder;
+pub use certificate::{Certificate, CertificateError};
 use handle::Found;
 pub use handle::{DataKey, DomainKey};
 pub use kek_versions::KekUse;
+pub use lifecycle::{References, ReferencesFuture};
 pub use maintain::{Forgotten, KekCheck};
 #[cfg(feature = "postgres")]
 pub use notify::PostgresRevocations;
-pub use report::{Completed, Replayed, Rewrapped, Shredded};
+pub use report::{Completed, DataRewrapped, KeyAct, KeyChange, Replayed, Rewrapped, Shredded};
 pub use revoke::{Revocation, RevocationChannel, RevocationNotice, Revoked};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;

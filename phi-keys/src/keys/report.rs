@@ -3,7 +3,8 @@
 use phi_types::{Action, Activity, Outcome, SubjectId, Timestamp};
 
 use crate::id::FullId;
-use crate::store::Residue;
+use crate::scope::KeyUse;
+use crate::store::{Residue, RowKind};
 
 /// A subject was shredded. Unreadable live since then; irrecoverable only once no copy of the key tables from before is
 /// left in a backup, replica or write-ahead log.
@@ -67,6 +68,90 @@ impl Replayed {
                 .with("kids", kids)
                 .with("rebuilt", self.rebuilt)
         })
+    }
+}
+
+/// What became of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyAct {
+    /// It was made, and seals from now on in the place of another.
+    Rotated,
+    /// It opens nothing any more, and is kept until it is destroyed.
+    Retired,
+    /// It was retired, and opens again.
+    Reinstated,
+    /// It is gone.
+    Destroyed,
+}
+
+/// A domain or data key changed its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a change of keys belongs into the audit log"]
+#[non_exhaustive]
+pub struct KeyChange {
+    /// What was done.
+    pub act: KeyAct,
+    /// The key.
+    pub key: FullId,
+    /// Whether it is a domain key or a data key.
+    pub kind: RowKind,
+    /// What it is for.
+    pub key_use: KeyUse,
+    /// Whose data it protects, where that was given.
+    pub subject: Option<SubjectId>,
+    /// The key that seals no more, after a rotation.
+    pub replaced: Option<FullId>,
+    /// When.
+    pub at: Timestamp,
+    /// After a destruction: where the store may still hold copies of the wrapped key.
+    pub residues: Vec<Residue>,
+}
+
+impl KeyChange {
+    /// The entry for the audit log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Activity {
+        let (kind, action) = match self.act {
+            KeyAct::Rotated => ("key.rotate", Action::Create),
+            KeyAct::Retired => ("key.retire", Action::Update),
+            KeyAct::Reinstated => ("key.reinstate", Action::Update),
+            KeyAct::Destroyed => ("key.destroy", Action::Delete),
+        };
+        let activity = Activity::new(kind, action, Outcome::Success, at)
+            .with("kid", self.key.kid().to_string())
+            .with("row", self.kind.to_string())
+            .with("key_use", self.key_use.to_string())
+            .with("residues", self.residues.iter().map(|residue| residue.as_str()).collect::<Vec<_>>().join(" "));
+        let activity = match &self.replaced {
+            Some(replaced) => activity.with("replaced", replaced.kid().to_string()),
+            None => activity,
+        };
+        match &self.subject {
+            Some(subject) => activity.about(subject.clone()),
+            None => activity,
+        }
+    }
+}
+
+/// Data keys were rewrapped under the active domain key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a rewrap belongs into the audit log"]
+#[non_exhaustive]
+pub struct DataRewrapped {
+    /// Data keys that are wrapped anew.
+    pub rewrapped: u64,
+    /// Data keys that were under the active domain key already, or are gone.
+    pub unchanged: u64,
+}
+
+impl DataRewrapped {
+    /// The entry for the audit log.
+    #[must_use]
+    pub fn activity(&self, at: Timestamp) -> Activity {
+        Activity::new("key.rewrap_data", Action::Update, Outcome::Success, at)
+            .with("rewrapped", self.rewrapped)
+            .with("unchanged", self.unchanged)
     }
 }
 

@@ -7,7 +7,7 @@ use super::report::Rewrapped;
 use super::{ATTEMPTS, Keys};
 use crate::error::Error;
 use crate::kms::Kms;
-use crate::store::{Change, Committed, KeyRow, Slot};
+use crate::store::{Change, Committed, KeyRow, KeyState, Slot};
 
 /// A KEK, and the version of it that wraps now.
 type Current = (Arc<dyn Kms>, Option<String>);
@@ -41,10 +41,11 @@ impl Keys {
         Ok(report)
     }
 
-    /// The domain key rows that this key manager answers for: its tenant's, and the root key's.
+    /// The domain key rows that this key manager answers for: its tenant's, and the root key's. Destroyed ones have no key.
     pub(super) async fn domain_rows(&self) -> Result<Vec<KeyRow>, Error> {
         let mut rows = self.0.root.census(&*self.0.store).await?.domains;
         rows.retain(|row| row.slot.tenant == self.0.tenant || row.slot == Slot::root());
+        rows.retain(|row| row.state != KeyState::Destroyed);
         Ok(rows)
     }
 

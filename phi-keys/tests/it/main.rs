@@ -10,14 +10,17 @@
 
 mod attacks;
 mod cache;
+mod certificate;
 mod faults;
 mod hierarchy;
 mod injection;
 mod kek_set;
 mod kms;
 mod layers;
+mod lifecycle;
 mod properties;
 mod races;
+mod store_faults;
 mod support;
 mod vectors;
 
@@ -45,6 +48,8 @@ mod rows;
 mod shred;
 #[cfg(all(any(feature = "gcp", feature = "vault"), feature = "test-util"))]
 mod simulated;
+#[cfg(all(feature = "local", feature = "sqlite", unix))]
+mod stopped;
 #[cfg(all(feature = "vault", feature = "test-util"))]
 mod vault;
 #[cfg(any(feature = "aws", all(feature = "gcp", feature = "test-util")))]

@@ -51,7 +51,7 @@ async fn a_thousand_tasks_share_one_failure() {
     }
 }
 
-async fn futures<T>(tasks: impl Iterator<Item = tokio::task::JoinHandle<T>>) -> Vec<T> {
+pub(crate) async fn futures<T>(tasks: impl Iterator<Item = tokio::task::JoinHandle<T>>) -> Vec<T> {
     let tasks = tasks.collect::<Vec<_>>();
     let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {

@@ -7,7 +7,9 @@ use std::process::Command;
 use phi_keys::derive::{self, Label};
 use phi_keys::f1::{self, MessageKey, Nonce};
 use phi_keys::tlv::Writer;
-use phi_keys::{Binding, Wrapped};
+use phi_keys::{Binding, Certificate, EphemeralKeyring, Keys, MemoryKeyStore, PublicKey, Signer, Wrapped};
+#[cfg(unix)]
+use phi_keys::{FileAnchor, StoreAnchor};
 use serde_json::Value;
 
 fn tests() -> PathBuf {
@@ -130,6 +132,50 @@ fn wrapped_carriers_are_those_of_the_vectors() {
         assert_eq!(wrapped.to_bytes(), unhex(&case["bytes"]), "{case}");
         assert_eq!(Wrapped::from_bytes(&unhex(&case["bytes"])).unwrap(), wrapped);
     }
+}
+
+#[test]
+fn certificates_are_those_of_the_vectors() {
+    for case in cases(&vectors(), "certificates") {
+        let (text, key) = (case["text"].as_str().unwrap(), PublicKey::Ed25519(fixed(&case["public_key"])));
+        let read = Certificate::verify(text, &key).unwrap();
+        assert_eq!((read.text(), read.tenant(), read.generation()), (text, "clinic é", 12));
+        assert_eq!(read.keys().len(), text.matches("\nkey ").count());
+        assert_eq!(read.residues().len() + 1, text.matches("\nresidue ").count());
+        assert_eq!(read.irrecoverable_after().to_string(), "2026-02-05T00:00:00.000001Z");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_made_here_holds_in_the_independent_implementation() {
+    let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap()).build().await.unwrap();
+    keys.data_key(&crate::support::patient("a")).await.unwrap();
+    let shredded = keys.shred(&crate::support::subject("a")).await.unwrap();
+    let signer = keys.signer("destruction").await.unwrap();
+    let horizon = core::time::Duration::from_secs(86_400);
+    let certificate = keys.certify(&shredded, horizon, &signer).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("certificate");
+    std::fs::write(&path, certificate.text()).unwrap();
+    let key = signer.public_key().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    python(&["certificate", path.to_str().unwrap(), &key]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_anchor_file_is_that_of_the_vectors() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (vectors, folder) = (vectors(), tempfile::tempdir().unwrap());
+    let case = &vectors["anchor"];
+    let records = case["records"].as_array().unwrap().iter().map(unhex).collect::<Vec<_>>();
+    let written = folder.path().join("written");
+    FileAnchor::create(&written).unwrap().append(&records).await.unwrap();
+    assert_eq!(std::fs::read(written).unwrap(), unhex(&case["file"]));
+    let read = folder.path().join("read");
+    std::fs::write(&read, unhex(&case["file"])).unwrap();
+    std::fs::set_permissions(&read, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(FileAnchor::open(read).unwrap().read(0).await.unwrap(), records);
 }
 
 #[cfg(all(feature = "local", unix))]

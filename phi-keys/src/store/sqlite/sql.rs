@@ -34,23 +34,33 @@ const CREATE: [&str; 4] = [
 /// From version 1 to 2: further fields of a row.
 const ADD_MORE: &str = "ALTER TABLE phi_keys_row ADD COLUMN more BLOB NOT NULL DEFAULT x''";
 
-const BY_SLOT: &str =
-    "SELECT * FROM phi_keys_row WHERE tenant = ?1 AND key_use = ?2 AND scope = ?3 ORDER BY kind, version";
-const BY_KID: &str = "SELECT * FROM phi_keys_row WHERE substr(full_id, 1, 16) = ?1 AND kind IN (1, 2)";
-const DOMAIN: &str = "SELECT * FROM phi_keys_row WHERE kind = 1 ORDER BY tenant, key_use, version";
+/// Reads rows. The columns are named: a statement that was prepared before a later version added one still fits.
+macro_rules! select {
+    ($rows:literal) => {
+        concat!(
+            "SELECT kind, tenant, key_use, scope, version, full_id, parent, state, created, wrapped, mac, more \
+             FROM phi_keys_row ",
+            $rows
+        )
+    };
+}
+
+const BY_SLOT: &str = select!("WHERE tenant = ?1 AND key_use = ?2 AND scope = ?3 ORDER BY kind, version");
+const BY_KID: &str = select!("WHERE substr(full_id, 1, 16) = ?1 AND kind IN (1, 2)");
+const DOMAIN: &str = select!("WHERE kind = 1 ORDER BY tenant, key_use, version");
 const TOMBSTONE: &str = "SELECT 1 FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
-const TOMBSTONES: &str = "SELECT * FROM phi_keys_row WHERE kind = 3";
-const DATA_ROWS: &str = "SELECT * FROM phi_keys_row
-    WHERE kind = 2 AND tenant = ?1 AND (key_use, scope, version) > (?2, ?3, ?4)
-    ORDER BY key_use, scope, version LIMIT ?5";
+const TOMBSTONES: &str = select!("WHERE kind = 3");
+const DATA_ROWS: &str = select!(
+    "WHERE kind = 2 AND tenant = ?1 AND (key_use, scope, version) > (?2, ?3, ?4)
+    ORDER BY key_use, scope, version LIMIT ?5"
+);
 const INSERT: &str = "INSERT INTO phi_keys_row
     (kind, tenant, key_use, scope, version, full_id, parent, state, created, wrapped, mac, more)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
 const REPLACE: &str =
     "UPDATE phi_keys_row SET full_id = ?6, parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11, more = ?12
     WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND mac = ?13";
-const SLOT_TOMBSTONES: &str =
-    "SELECT * FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
+const SLOT_TOMBSTONES: &str = select!("WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3");
 const DELETE_TOMBSTONES: &str =
     "DELETE FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
 const DATA_IDS: &str =
