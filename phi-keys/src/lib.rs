@@ -32,6 +32,7 @@
 //! |---|---|
 //! | keep KEKs in a file | [`LocalKeyring`], protected by an [`Unlock`] |
 //! | keep KEKs in AWS KMS | `aws::AwsKms` (feature `aws`) |
+//! | keep KEKs in Azure Key Vault or Managed HSM | `azure::AzureKms` (feature `azure`) |
 //! | keep KEKs in Google Cloud KMS | `gcp::GcpKms` (feature `gcp`) |
 //! | keep KEKs in an HSM or another PKCS#11 token | `pkcs11::Pkcs11Pool` (feature `pkcs11`) |
 //! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
@@ -57,6 +58,8 @@
 //! # Features
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
 //! - `aws`: the module `aws`, KEKs in AWS KMS through Amazon's SDK. HTTPS on *ring*; needs the tokio runtime.
+//! - `azure`: the module `azure`, KEKs in Azure Key Vault or Managed HSM through Microsoft's SDK. HTTPS on *ring* unless the process has
+//!   chosen another provider of rustls; needs the tokio runtime.
 //! - `gcp`: the module `gcp`, KEKs in Google Cloud KMS through Google's SDK. HTTPS on *ring* unless the process has chosen another
 //!   provider of rustls; needs the tokio runtime.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.
@@ -74,6 +77,7 @@
 //! |---|---|---|
 //! | [`LocalKeyring`] | itself | real |
 //! | `aws` | moto and ministack | emulators; their gaps are listed in `tests/it/aws/gaps.rs` and asserted; not run against AWS |
+//! | `azure` | a contract simulator with real cryptography, which Microsoft's Python client drives too | simulator; not run against Azure |
 //! | `gcp` | a contract simulator with real cryptography, which Google's Python client drives too | simulator; not run against Google Cloud |
 //! | `pkcs11` | SoftHSM2 | real, a token in software; not run against hardware |
 //! | `vault` | a contract simulator with real cryptography, which Vault's Python client drives too | simulator; not run against a real Vault |
@@ -175,6 +179,8 @@ pub use keys::{
 pub use kms::TokioSleeper;
 #[cfg(feature = "aws")]
 pub use kms::aws;
+#[cfg(feature = "azure")]
+pub use kms::azure;
 #[cfg(feature = "gcp")]
 pub use kms::gcp;
 #[cfg(feature = "pkcs11")]

@@ -163,7 +163,7 @@ fn tool(name: &str, version: &str) -> Result {
 }
 
 /// Runs a command, shows all that it says and returns it; a non-zero exit is an error.
-fn watched(command: &mut Command) -> Result<String> {
+pub(crate) fn watched(command: &mut Command) -> Result<String> {
     let (status, said) = watch(command)?;
     if status.success() { Ok(said) } else { Err(format!("`{}` failed ({status})", shell::show(command)).into()) }
 }

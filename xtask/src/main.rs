@@ -8,6 +8,7 @@ mod bench;
 mod checks;
 mod ci;
 mod evidence;
+mod live;
 mod long;
 mod loom;
 mod metadata;
@@ -38,6 +39,8 @@ long, for developers; each writes its row into EVIDENCE.md:
   deny                              cargo-deny: bans, licences, sources
   fuzz [target…] [--seconds N]      libFuzzer on a nightly toolchain (60 s for each target)
   mutants [area…]                   cargo-mutants on the crates' format modules
+  live <provider>                   the suites of `Kms` against a real account that the environment names
+         providers: aws gcp azure vault pkcs11
   crash [--iterations N]            kill −9 loops of the audit log
   fips                              the published vectors on the AWS-LC FIPS module
 ";
@@ -74,6 +77,7 @@ fn dispatch(args: &[&str]) -> Result {
         ("fuzz", rest) => long::fuzz(rest),
         ("mutants", rest) => long::mutants(rest),
         ("crash", rest) => long::crash(rest),
+        ("live", rest) => live::main(rest),
         ("fips", []) => long::fips(),
         (servers::supervise::JOB, rest) => servers::supervise::main(rest),
         ("help" | "--help" | "-h", _) => {

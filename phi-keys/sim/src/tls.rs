@@ -1,4 +1,4 @@
-//! A fresh certificate authority, a certificate of it for the loopback names, and the rustls configuration that serves it.
+//! A fresh certificate authority, a certificate of it, and the rustls configuration that serves it.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +9,10 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
+
+/// The loopback names, and those by which a client calls that comes through a proxy and knows no others.
+const NAMES: [&str; 5] =
+    ["localhost", "127.0.0.1", "*.vault.azure.net", "*.managedhsm.azure.net", "login.microsoftonline.com"];
 
 /// The authority's certificate in PEM, and what serves the server's.
 pub(crate) fn loopback() -> io::Result<(String, TlsAcceptor)> {
@@ -38,7 +42,7 @@ fn server(
     issuer: &Issuer<'static, KeyPair>,
 ) -> Result<(rustls::pki_types::CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let mut params = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
     params.distinguished_name.push(DnType::CommonName, "kms-sim");
     params.use_authority_key_identifier_extension = true;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

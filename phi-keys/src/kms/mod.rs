@@ -22,6 +22,10 @@
 mod admin;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "azure")]
+pub mod azure;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod described;
 mod ephemeral;
 mod error;
 #[cfg(feature = "gcp")]
@@ -31,7 +35,7 @@ mod layer;
 mod observer;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-#[cfg(any(feature = "gcp", feature = "vault"))]
+#[cfg(any(feature = "azure", feature = "gcp", feature = "vault"))]
 mod provider;
 mod set;
 mod status;

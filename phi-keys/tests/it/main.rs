@@ -28,6 +28,10 @@ mod vectors;
 mod anchor;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(all(feature = "azure", feature = "test-util"))]
+mod azure;
+#[cfg(any(feature = "aws", all(any(feature = "azure", feature = "gcp", feature = "vault"), feature = "test-util")))]
+mod child;
 #[cfg(feature = "test-util")]
 mod conformance;
 #[cfg(all(feature = "local", feature = "sqlite", unix))]
@@ -36,6 +40,8 @@ mod crash;
 mod gcp;
 #[cfg(all(feature = "local", unix))]
 mod keyring;
+#[cfg(feature = "test-util")]
+mod live;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 #[cfg(feature = "postgres")]
@@ -46,7 +52,7 @@ mod rewrap;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod shred;
-#[cfg(all(any(feature = "gcp", feature = "vault"), feature = "test-util"))]
+#[cfg(all(any(feature = "azure", feature = "gcp", feature = "vault"), feature = "test-util"))]
 mod simulated;
 #[cfg(all(feature = "local", feature = "sqlite", unix))]
 mod stopped;

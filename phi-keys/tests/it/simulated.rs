@@ -1,7 +1,6 @@
 //! What the tests of the simulated key services share.
 
 use std::io;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use kms_sim::Simulator;
@@ -10,6 +9,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::child;
 
 pub(crate) fn fact<'a>(service: &'a Simulator, name: &str) -> &'a str {
     service.fact(name).unwrap()
@@ -107,19 +108,12 @@ pub(crate) async fn in_child_with_a_provider(use_it: impl AsyncFn()) {
     use_it().await;
 }
 
-/// Runs the test `child` of this program with no provider, with one, and with one that comes too late: there is one for all
+/// Runs the test `test` of this program with no provider, with one, and with one that comes too late: there is one for all
 /// tests of a process.
-pub(crate) fn works_with_any_or_no_provider(child: &str) {
+pub(crate) fn works_with_any_or_no_provider(test: &str) {
     for case in ["none", "before", "after"] {
-        run_child(child, |command| command.env(CHILD, case));
+        child::succeeds(test, &|command| {
+            command.env(CHILD, case);
+        });
     }
-}
-
-/// Runs one test of this program in a process of its own.
-pub(crate) fn run_child(test: &str, prepare: impl FnOnce(&mut Command) -> &mut Command) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = prepare(command.args([test, "--exact", "--nocapture"])).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{test}: {said}\n{failed}");
 }

@@ -30,6 +30,11 @@ const CHOICES: &[Choice] = &[
     Choice { name: "phi-keys, SQLite", args: &["-p", "phi-keys", "--features", "sqlite"], budget: None },
     Choice { name: "phi-keys, AWS", args: &["-p", "phi-keys", "--features", "aws"], budget: None },
     Choice {
+        name: "phi-keys, Azure",
+        args: &["-p", "phi-keys", "--no-default-features", "--features", "azure"],
+        budget: None,
+    },
+    Choice {
         name: "phi-keys, Google Cloud",
         args: &["-p", "phi-keys", "--no-default-features", "--features", "gcp"],
         budget: None,

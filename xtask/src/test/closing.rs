@@ -54,7 +54,11 @@ fn by_package(suites: &[Suite]) -> Vec<Vec<String>> {
 fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     // A real server of these cannot be had in a test; the table must not read as if one had been there.
-    let simulated = [("Vault Transit", "vault", "a real Vault"), ("Google Cloud KMS", "gcp", "a real account")];
+    let simulated = [
+        ("Vault Transit", "vault", "a real Vault"),
+        ("Google Cloud KMS", "gcp", "a real account"),
+        ("Azure Key Vault, Managed HSM", "azure", "a real account"),
+    ];
     for (title, word, service) in simulated {
         if let Some((ran, verdict)) = naming(suites, word) {
             let place = format!("contract simulator; not run against {service}");

@@ -35,7 +35,8 @@
 //!
 //! # Evidence
 //! Run against moto and ministack, two emulators, by `cargo xtask test keys`; what each of them does otherwise than AWS is listed in
-//! `tests/it/aws/gaps.rs` and asserted. Not run against AWS.
+//! `tests/it/aws/gaps.rs` and asserted. Not run against AWS; `cargo xtask live aws` does
+//! that with a key of yours.
 
 mod admin;
 mod error;

@@ -6,9 +6,10 @@ use google_cloud_gax::paginator::ItemPaginator as _;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState;
 use google_cloud_kms_v1::model::{CryptoKeyVersion, UpdateCryptoKeyVersionRequest};
 
-use super::error::{Described, failure};
+use super::error::failure;
 use super::kms::{GcpKms, destruction, state, timestamp};
 use super::open;
+use crate::kms::described::Described;
 use crate::kms::{KekAct, KekChange, KekState, KekTarget, KekVersion, KekVersions, KmsAdmin, KmsError, KmsFuture};
 
 /// What Google took for keys that were made without a choice, before it was 30 days.

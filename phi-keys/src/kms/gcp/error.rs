@@ -1,6 +1,5 @@
 //! What Google answers, as errors that name the mend.
 
-use core::fmt;
 use core::time::Duration;
 use std::error::Error as StdError;
 
@@ -9,6 +8,7 @@ use google_cloud_gax::error::rpc::{Status, StatusDetails};
 use google_cloud_kms_v1::Error;
 
 use crate::kms::KmsError;
+use crate::kms::described::Described;
 
 /// What an answer means by the reason that it gives, which says more than its code.
 const REASONS: &[(&str, Meaning)] = &[
@@ -75,7 +75,7 @@ pub(super) struct Failure {
 pub(super) fn failure(error: &Error, what: &'static str) -> Failure {
     let Some(status) = error.status() else { return Failure { error: unanswered(error), doubt: None } };
     let http = error.http_status_code();
-    let answer = || Described(format!("Google answered {}: {}", status.code.name(), status.message));
+    let answer = || Described::new(format!("Google answered {}: {}", status.code.name(), status.message));
     let meaning = meaning(status, http);
     let (error, doubt) = match meaning {
         Meaning::Throttled => (KmsError::Throttled { after: retry_after(error) }, None),
@@ -140,7 +140,7 @@ fn violates(status: &Status, kind: &str) -> bool {
 fn unanswered(error: &Error) -> KmsError {
     if let Some(http) = error.http_status_code().filter(|_| error.http_payload().is_some()) {
         // Nothing of a body that is not Google's is kept.
-        let answer = Described(format!("something between here and Google answered with HTTP {http}"));
+        let answer = Described::new(format!("something between here and Google answered with HTTP {http}"));
         return match by_http(http) {
             Meaning::Throttled => KmsError::Throttled { after: retry_after(error) },
             Meaning::Unavailable => KmsError::unavailable(answer),
@@ -180,38 +180,6 @@ fn retry_after(error: &Error) -> Option<Duration> {
     let header = error.http_headers()?.get("retry-after")?.to_str().ok()?;
     header.trim().parse().ok().map(Duration::from_secs)
 }
-
-/// An error in the words of Google or its SDK, without the response that it came in.
-#[derive(Debug)]
-pub(super) struct Described(String);
-
-impl Described {
-    /// The text of an error and of what lies under it.
-    pub(super) fn of(error: &dyn StdError) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let said = cause.to_string();
-            if !text.contains(&said) {
-                text = format!("{text}: {said}");
-            }
-            source = cause.source();
-        }
-        Self(text)
-    }
-
-    pub(super) fn new(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Display for Described {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for Described {}
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@
 //!
 //! # Evidence
 //! Run against a contract simulator with real cryptography, which Google's Python client drives too, by `cargo xtask test keys`. Not
-//! run against Google Cloud.
+//! run against Google Cloud; `cargo xtask live gcp` does that with a key of yours.
 
 mod admin;
 mod checksum;

@@ -7,8 +7,8 @@ use google_cloud_gax::retry_policy::NeverRetry;
 use google_cloud_kms_v1::builder::key_management_service::ClientBuilder;
 use google_cloud_kms_v1::client::KeyManagementService;
 
-use super::error::Described;
 use crate::kms::KmsError;
+use crate::kms::described::Described;
 use crate::kms::provider::ensure_crypto_provider;
 
 /// How long one request may take unless set.

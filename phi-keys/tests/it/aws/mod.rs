@@ -2,6 +2,7 @@
 
 mod emulator;
 #[cfg(feature = "test-util")]
+mod environment;
 mod gaps;
 mod ministack;
 mod moto;

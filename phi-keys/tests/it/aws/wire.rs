@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::emulator::{client, here};
 use crate::wire::{Request, server};
 
-const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(super) const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 fn enabled() -> (u16, Value) {
     let metadata = json!({ "KeyId": "1234abcd", "Arn": ARN, "KeyState": "Enabled", "KeyUsage": "ENCRYPT_DECRYPT",

@@ -8,7 +8,7 @@ use phi_keys::Kms;
 use phi_keys::gcp::GcpKms;
 use serde_json::json;
 
-use crate::simulated::run_child;
+use crate::child;
 use crate::wire::server;
 
 const KEY: &str = "projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek";
@@ -51,9 +51,9 @@ fn gcp_takes_the_application_default_credentials() {
     let credentials = json!({ "type": "authorized_user", "client_id": "a client", "client_secret": "a client's secret",
         "refresh_token": "a refresh token", "token_uri": token_uri });
     std::fs::write(&file, credentials.to_string()).unwrap();
-    run_child("gcp::environment::child_with_credentials_of_google", |command| {
+    child::succeeds("gcp::environment::child_with_credentials_of_google", &|command| {
         command.env("GOOGLE_APPLICATION_CREDENTIALS", &file);
-        command.env("HTTPS_PROXY", &proxy).env("NO_PROXY", "127.0.0.1").env(CASE, "unavailable")
+        command.env("HTTPS_PROXY", &proxy).env("NO_PROXY", "127.0.0.1").env(CASE, "unavailable");
     });
     assert_eq!(tokens.recv().unwrap().body["refresh_token"], "a refresh token");
     assert_eq!(asked.join().unwrap(), "CONNECT cloudkms.googleapis.com:443 HTTP/1.1");
@@ -65,8 +65,8 @@ fn credentials_of_google_that_cannot_be_read_are_told_from_a_missing_network() {
     let file = folder.path().join("credentials.json");
     std::fs::write(&file, "no JSON: a refresh token").unwrap();
     for file in [file, folder.path().join("missing.json")] {
-        run_child("gcp::environment::child_with_credentials_of_google", |command| {
-            command.env("GOOGLE_APPLICATION_CREDENTIALS", &file).env(CASE, "unauthenticated")
+        child::succeeds("gcp::environment::child_with_credentials_of_google", &|command| {
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", &file).env(CASE, "unauthenticated");
         });
     }
 }

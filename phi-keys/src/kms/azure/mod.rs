@@ -1,0 +1,49 @@
+//! KEKs in Azure Key Vault and Azure Managed HSM, through Microsoft's own SDK.
+//!
+//! In a vault a KEK is an RSA key, which wraps with `RSA-OAEP-256` and takes no context: the derivation of the carrier key binds it. In a
+//! Managed HSM it may be an AES key of 256 bits, with [`A256Gcm`](AzureAlgorithm::A256Gcm) (the context's digest is additional
+//! authenticated data) or [`A256Kw`](AzureAlgorithm::A256Kw). The version that wrapped is kept with the carrier, because no blob of
+//! Azure's names it.
+//!
+//! ```no_run
+//! use phi_keys::azure::AzureKms;
+//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
+//!
+//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! // With the KEK in a file instead: `let kms = LocalKeyring::open("clinic.keyring", unlock)?;`
+//! let kms = AzureKms::from_env("https://clinic.vault.azure.net/keys/kek")?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The permissions that it takes, on the key: `wrapKey` and `unwrapKey` (`encrypt` and `decrypt` with `A256Gcm`), `get` for the status and
+//! to say why a key cannot be used; for [`KmsAdmin`](crate::KmsAdmin) also `list`, `rotate`, `update`, `delete` and `recover`.
+//!
+//! # How it fails
+//! With a [`KmsError`](crate::KmsError) by the code of Azure's answer. The SDK's own retries are off in what is made here, so that one
+//! call is one call there; retry outside, where a budget can be kept. A call, with the token that it may need, takes at most ten
+//! seconds unless [set](AzureKms::with_timeout). Nothing is sent when the KEK is opened: whether the key exists shows in
+//! [`status`](crate::Kms::status). A version outside its dates of validity still unwraps, and wraps no more. Needs the tokio runtime with
+//! its timer.
+//!
+//! # Security
+//! Whoever can read an RSA key's public part can wrap under it: pin the root key's fingerprint, as with every KMS that pins nothing. The
+//! answer to an unwrap names the version that did it, and must name the one that was asked. A rewrap passes through this process, since
+//! the service has none. The SDK does not wipe its buffers, so a carrier may stay in freed memory. HTTPS runs on the process's rustls
+//! provider, which becomes *ring* if there is none yet.
+//!
+//! # Evidence
+//! Run against a contract simulator with real cryptography, which Microsoft's Python client drives too, by `cargo xtask test keys`. Not
+//! run against Azure; `cargo xtask live azure` does that with a key of yours.
+
+mod admin;
+mod algorithm;
+mod error;
+mod kms;
+mod name;
+mod open;
+
+pub use algorithm::AzureAlgorithm;
+pub use kms::AzureKms;
