@@ -92,6 +92,13 @@ impl Report {
         self.rows.push(Row { bar: Some(bar), ..row });
     }
 
+    /// Holds a value of this run, which should be high, to a bar.
+    pub(crate) fn bar_at_least(&mut self, workload: &str, metric: &str, value: f64, unit: &'static str, bar: f64) {
+        let version = crate::version(self.ours);
+        let row = Row::new(workload, self.ours, &version, metric, value, unit, Better::Higher);
+        self.rows.push(Row { bar: Some(bar), ..row });
+    }
+
     /// Computes what depends on all rows.
     pub(crate) fn finish(&mut self) {
         let ours: Vec<(String, String, f64)> = self

@@ -65,6 +65,18 @@ fn crypto() {
     seed("crypto_open", "longer", &[0, 0, 0, 0, 65]);
     seed("crypto_open", "cut", &[0, 60, 0, 1, 65, 66]);
     seed("crypto_open", "changed", &[0, 30, 1, 2, 65, 66]);
+    seed("crypto_file_open", "magic", b"PHIF\x01\x01\0\0");
+    seed("crypto_file_open", "strange", &[&b"PHIF\x01\x01\0\0"[..], &[7; 88]].concat());
+    seed("crypto_file_open", "whole", &[0x80, 0]);
+    seed("crypto_file_open", "cut", &[0x80, 0, 0x40, 0, 0]);
+    seed("crypto_file_open", "changed", &[0x80, 0, 0, 90, 4, 1]);
+    seed("crypto_file_open", "extended", &[0x80, 0, 0, 0, 1, 2, 65, 66]);
+    seed("crypto_file_open", "doubled", &[0x40, 0, 0, 80, 2, 255]);
+    seed("crypto_file_open", "beheaded", &[0x40, 0, 0, 80, 3]);
+    seed("crypto_file_range", "read", &[0x80, 0, 0, 0, 0xff, 0xff]);
+    seed("crypto_file_range", "seek", &[0x80, 0, 0, 1, 0, 9, 3, 0, 0, 50, 2, 0xff, 0xff, 7, 0, 0, 20]);
+    seed("crypto_file_range", "ranges", &[0x80, 0, 0, 3, 0x3f, 0xff, 200, 4, 0x40, 0, 99]);
+    seed("crypto_file_range", "cut", &[0x80, 0, 20, 3, 0x3f, 0xff, 255, 2, 0, 1, 1, 0, 0xff, 0xff]);
     seed("crypto_context", "same", b"\x03\x06clinic\x011\x03\x06clinic\x011");
     seed("crypto_context", "moved-boundary", b"\x40\x02ab\x01c\x40\x01a\x02bc");
     seed("crypto_context", "absent-and-empty", b"\x01\x00\x00");

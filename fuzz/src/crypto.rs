@@ -1,5 +1,8 @@
 //! phi-crypto: what columns give back, and the contexts that values are bound to.
 
+use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
+
+use phi_crypto::file::{FileHead, ciphertext_range};
 use phi_crypto::{Context, Opener, ScopedOpener, ScopedSealer, Sealed, Sealer};
 use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
 use tokio::runtime::Builder;
@@ -117,5 +120,127 @@ impl<'a> Parts<'a> {
             context = context.row_version(version);
         }
         self.pairs.iter().fold(context, |context, (key, value)| context.pair(key, value))
+    }
+}
+
+fn scan() -> Context<'static> {
+    Context::new("Scan", "image").record_id("1")
+}
+
+/// A plaintext of several chunks without a fuzzer having to write them.
+fn image(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 7919) as u8).collect()
+}
+
+fn file(sealer: &ScopedSealer, plaintext: &[u8]) -> Vec<u8> {
+    let mut file = sealer.file(Vec::new(), &scan()).expect("a live lease");
+    file.write_all(plaintext).expect("a live lease");
+    file.finish().expect("a live lease")
+}
+
+/// A file that somebody else wrote, or one of ours with bytes changed, moved, cut or added: nothing comes out of it but a
+/// beginning of what was sealed, and then an error.
+pub(crate) fn file_open(input: &[u8]) {
+    let World { sealer, opener } = world_for_this_lease();
+    if let Ok(mut strange) = opener.file(input, &scan()) {
+        assert!(strange.read_to_end(&mut Vec::new()).is_err());
+    }
+    let _ = FileHead::parse(input);
+
+    let mut input = Input::new(input);
+    let plaintext = image(usize::from(u16::from_be_bytes(input.array())));
+    let sealed = file(&sealer, &plaintext);
+    let mut changed = sealed.clone();
+    while !input.is_empty() {
+        let at = u16::from_be_bytes(input.array());
+        let at = usize::from(at) % changed.len().max(1);
+        match input.byte() % 5 {
+            0 => changed.truncate(at),
+            1 => changed.extend_from_slice(input.short()),
+            2 => {
+                let size = changed.len().saturating_sub(at).min(usize::from(input.byte()));
+                let part = changed[at..at + size].to_vec();
+                changed.extend(part);
+            }
+            3 => {
+                changed.drain(..at.min(changed.len()));
+            }
+            _ => {
+                if let Some(byte) = changed.get_mut(at) {
+                    *byte ^= input.byte();
+                }
+            }
+        }
+    }
+    let mut out = Vec::new();
+    let read = opener.file(&changed[..], &scan()).map(|mut file| file.read_to_end(&mut out));
+    assert!(plaintext.starts_with(&out));
+    assert_eq!(matches!(read, Ok(Ok(_))), changed == sealed);
+}
+
+/// Reads, seeks and ranges, against a slice. Where the file was cut, no more than the whole chunks comes out.
+pub(crate) fn file_range(input: &[u8]) {
+    let World { sealer, opener } = world_for_this_lease();
+    let mut input = Input::new(input);
+    let plaintext = image(usize::from(u16::from_be_bytes(input.array())));
+    let mut sealed = file(&sealer, &plaintext);
+    let cut = usize::from(input.byte()) % 40;
+    sealed.truncate(sealed.len() - cut);
+    let mut ranges = opener.file_ranges(&FileHead::parse(&sealed).expect("a head"), &scan()).expect("a live lease");
+    let mut file = opener.file(Cursor::new(&sealed[..]), &scan()).expect("a head");
+    let mut model = Cursor::new(&plaintext[..]);
+    while !input.is_empty() {
+        let (step, number) = (input.byte(), u64::from(u16::from_be_bytes(input.array())));
+        match step % 5 {
+            0 => {
+                let size = usize::try_from(number).expect("16 bits");
+                let (mut found, mut expected) = (vec![0; size], vec![0; size]);
+                let mut filled = 0;
+                while let Ok(read @ 1..) = file.read(&mut found[filled..]) {
+                    filled += read;
+                }
+                let wanted = model.read(&mut expected).expect("a slice");
+                assert!(expected[..wanted].starts_with(&found[..filled]));
+                assert!(cut > 0 || filled == wanted);
+                model.set_position(model.position() - (wanted - filled) as u64);
+            }
+            1 | 2 => {
+                let by = i64::from(number as i16) * i64::from(input.byte());
+                let to = match step % 4 {
+                    0 => SeekFrom::Start(by.unsigned_abs()),
+                    1 => SeekFrom::Current(by),
+                    _ => SeekFrom::End(by),
+                };
+                let before = model.position();
+                match (file.seek(to), model.seek(to)) {
+                    (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                    (Err(_), Ok(_)) => {
+                        assert!(cut > 0);
+                        model.set_position(before);
+                    }
+                    (found, expected) => assert!(found.is_err() && expected.is_err()),
+                }
+            }
+            3 => {
+                let length = u64::from(input.byte()) * 300;
+                if let Ok(found) = file.open_range(number, length) {
+                    let end = plaintext.len().min(usize::try_from(number + length).expect("17 bits"));
+                    let expected = plaintext.get(usize::try_from(number).expect("16 bits")..end).unwrap_or_default();
+                    assert_eq!(found.expose().as_slice(), expected);
+                } else {
+                    assert!(cut > 0);
+                }
+            }
+            _ => {
+                let range = number..number + u64::from(input.byte()) * 300;
+                let wanted = ciphertext_range(range.clone());
+                let end = sealed.len().min(usize::try_from(wanted.end).expect("small"));
+                let begin = end.min(usize::try_from(wanted.start).expect("small"));
+                if let Ok(found) = ranges.open(range.clone(), sealed[begin..end].to_vec()) {
+                    let at = usize::try_from(range.start).expect("16 bits").min(plaintext.len());
+                    assert!(plaintext[at..].starts_with(found.expose()));
+                }
+            }
+        }
     }
 }

@@ -25,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     ("audit_proof", audit::proof),
     ("audit_verifier_key", audit::verifier_key),
     ("crypto_context", crypto::context),
+    ("crypto_file_open", crypto::file_open),
+    ("crypto_file_range", crypto::file_range),
     ("crypto_open", crypto::open),
     ("keys_f1_open", keys::f1_open),
     ("keys_f1_seal", keys::f1_seal),

@@ -24,6 +24,8 @@ replay! {
     audit_proof
     audit_verifier_key
     crypto_context
+    crypto_file_open
+    crypto_file_range
     crypto_open
     keys_f1_open
     keys_f1_seal

@@ -25,6 +25,7 @@
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
 //! - [`Record`]: a struct of sealed fields, with its names and indexes as constants.
 //! - [`file`]: files of any length, sealed and opened in constant memory, readable from any offset.
+//! - `backup` (feature `backup`): encrypted backups of folders and databases, and restore drills.
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
 //!   that are replaced while connections are open.
@@ -43,6 +44,7 @@
 //! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
 //! - `tls`: the module `tls`, on rustls and ring.
 //! - `tower`: `tls::Hsts`, a layer for HTTP servers.
+//! - `backup`: the module `backup`. Needs the tokio runtime.
 //! - `tokio`: [files](file) through `AsyncRead`, `AsyncWrite` and `AsyncSeek`.
 //!
 //! # How it fails
@@ -65,6 +67,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod aad;
+#[cfg(feature = "backup")]
+pub mod backup;
 mod bytes;
 mod cache;
 mod context;

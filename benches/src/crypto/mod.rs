@@ -2,6 +2,7 @@
 //!
 //! One system is one file here; a workload asks each of them for its contender.
 
+mod files;
 mod limit;
 mod ours;
 
@@ -30,6 +31,8 @@ pub(crate) fn run(effort: Effort) -> Result<Report> {
     let version = crate::version(ours::NAME);
     report.row(Row::new("stored field", ours::NAME, &version, "overhead", overhead, "B", Better::Lower));
     bars(&mut report, overhead);
+    let (sealer, opener) = ours.handles();
+    files::run(&mut report, effort, sealer, opener)?;
     Ok(report)
 }
 

@@ -37,6 +37,10 @@ impl Ours {
         })
     }
 
+    pub(crate) const fn handles(&self) -> (&ScopedSealer, &ScopedOpener) {
+        (&self.sealer, &self.opener)
+    }
+
     /// Bytes that a stored value has beyond its plaintext.
     pub(crate) fn overhead(&self) -> f64 {
         self.sealed(64).as_bytes().len() as f64 - 64.0

@@ -14,7 +14,7 @@ use super::sealing::{self, Admission, BATCH};
 
 impl<W: Write + Send> FileSealer<W> {
     /// As [`seal_from`](Self::seal_from), on as many threads, of which the caller's is one. The file is the same as one
-    /// thread would write; each thread takes 128 KiB. Threads end before this returns.
+    /// thread would write; each thread takes 64 KiB. Threads end before this returns.
     ///
     /// Worth it for fast sources and sinks: each is used by one thread at a time.
     ///

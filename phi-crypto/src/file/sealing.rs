@@ -6,15 +6,15 @@ use std::process;
 
 use phi_keys::derive::Label;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use zeroize::Zeroize as _;
 
 use super::FileError;
 use super::cobblestone::{CHUNK, Cipher, MAX_CHUNKS, SEALED_CHUNK, TAG};
 use super::head::{FileHead, SUITE};
 use super::lease::{Grant, Lease, Way};
 
-/// Chunks that are sealed between two questions to lease and process id. More would leave the processor's second cache.
-pub(super) const BATCH: usize = 8;
+/// Chunks that are sealed between two questions to lease and process id. With more the buffer of every file would be
+/// mapped and returned by the system's allocator.
+pub(super) const BATCH: usize = 4;
 /// Plaintext bytes of a batch.
 const ROOM: usize = BATCH * CHUNK;
 
@@ -52,7 +52,10 @@ impl DerefMut for Slots {
 impl Drop for Slots {
     fn drop(&mut self) {
         let used = self.used;
-        self.bytes.get_mut(..used).unwrap_or_default().zeroize();
+        let used = self.bytes.get_mut(..used).unwrap_or_default();
+        // As sure as `zeroize`, which wipes byte by byte: 64 KiB would take longer than they take to seal.
+        used.fill(0);
+        zeroize::optimization_barrier(used);
     }
 }
 

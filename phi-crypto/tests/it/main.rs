@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod allocation;
+#[cfg(all(unix, feature = "backup"))]
+mod backups;
 mod context;
 mod epochs;
 mod fields;

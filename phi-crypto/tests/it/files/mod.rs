@@ -7,6 +7,7 @@ mod forks;
 #[cfg(all(unix, feature = "serde", feature = "sqlite"))]
 mod golden;
 mod leases;
+mod memory;
 mod parallel;
 mod random_access;
 mod refusals;

@@ -1,0 +1,302 @@
+//! Files: streams against the cipher alone and against others, ranges of a large file, and threads.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::iter;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
+
+use cpu_time::ProcessTime;
+use phi_crypto::file::ciphertext_range;
+use phi_crypto::{Context, ScopedOpener, ScopedSealer};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use super::ours::NAME;
+use crate::Result;
+use crate::measure::{Contender, Effort};
+use crate::report::{Better, Report, Row};
+
+const LIMIT: &str = "ring in 16 KiB chunks";
+const RAGE: &str = "age";
+const TINK: &str = "tink streaming";
+const CHUNK: usize = 16_384;
+const RANGE: u64 = 64 << 10;
+const NOTES: &str = "binds context, commits to key and context, random access, one copy";
+
+/// Lengths of whole files. A stream that goes on costs what the longest costs for each byte.
+const LENGTHS: [(usize, &str); 3] = [(64 << 10, "64 KiB"), (1 << 20, "1 MiB"), (16 << 20, "16 MiB")];
+
+/// Zeros, as many as wanted: a source that costs what filling a buffer costs.
+struct Generated(usize);
+
+impl Read for Generated {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let size = out.len().min(self.0);
+        out[..size].fill(7);
+        self.0 -= size;
+        Ok(size)
+    }
+}
+
+/// Counts what it is given.
+#[derive(Default)]
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += std::hint::black_box(bytes).len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn place() -> Context<'static> {
+    Context::new("Scan", "image").record_id(7431_u64)
+}
+
+fn nonce(number: u64) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[4..].copy_from_slice(&number.to_be_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+fn key() -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("32 bytes are a key of AES-256"))
+}
+
+/// Seals and opens one file after the other.
+pub(crate) fn run(report: &mut Report, effort: Effort, sealer: &ScopedSealer, opener: &ScopedOpener) -> Result<()> {
+    for (length, name) in LENGTHS {
+        let seal = format!("seal a file of {name}");
+        report.measure(&seal, effort, vec![ours_seal(sealer, length), limit(length), age_seal(length), tink_seal(length)]);
+        let open = format!("open a file of {name}");
+        let stored = sealed(sealer, length);
+        let contenders = vec![ours_open(opener, &stored), limit_open(length), age_open(length), tink_open(length)];
+        report.measure(&open, effort, contenders);
+        if length >= 1 << 20 {
+            for workload in [&seal, &open] {
+                let share = report.cpu(workload, LIMIT) / report.cpu(workload, NAME);
+                report.bar_at_least(workload, &format!("speed of {LIMIT}"), share, "×", 0.9);
+                for peer in [RAGE, TINK] {
+                    let times = report.cpu(workload, peer) / report.cpu(workload, NAME);
+                    report.bar_at_least(workload, &format!("speed ÷ {peer}"), times, "×", 4.0);
+                }
+            }
+        }
+    }
+    range(report, effort, sealer, opener)?;
+    threads(report, effort, sealer)
+}
+
+fn ours_seal(sealer: &ScopedSealer, length: usize) -> Contender<'_> {
+    Contender::new(NAME, crate::version(NAME), NOTES, move || {
+        let mut file = sealer.file(Counted::default(), &place()).expect("a live lease");
+        file.seal_from(Generated(length)).expect("a live lease");
+        file.finish().expect("a live lease").0
+    })
+}
+
+fn sealed(sealer: &ScopedSealer, length: usize) -> Vec<u8> {
+    let mut file = sealer.file(Vec::new(), &place()).expect("a live lease");
+    file.seal_from(Generated(length)).expect("a live lease");
+    file.finish().expect("a live lease")
+}
+
+fn ours_open<'a>(opener: &'a ScopedOpener, stored: &'a [u8]) -> Contender<'a> {
+    let mut buffer = vec![0; RANGE as usize];
+    Contender::new(NAME, crate::version(NAME), NOTES, move || {
+        drain(&mut opener.file(stored, &place()).expect("a live lease"), &mut buffer)
+    })
+}
+
+/// Reads to the end, 64 KiB at a time.
+fn drain(source: &mut impl Read, buffer: &mut [u8]) -> usize {
+    let mut total = 0;
+    loop {
+        match source.read(buffer).expect("what was sealed opens") {
+            0 => return total,
+            read => total += read,
+        }
+    }
+}
+
+/// The same chunk again and again, which never leaves the first cache.
+fn limit<'a>(length: usize) -> Contender<'a> {
+    let (key, mut chunk, mut number) = (key(), vec![0; CHUNK], 0);
+    let notes = "cached key, one buffer, nothing read, written or bound";
+    Contender::new(LIMIT, crate::version("ring"), notes, move || {
+        for _ in 0..length / CHUNK {
+            number += 1;
+            let tag = key.seal_in_place_separate_tag(nonce(number), Aad::empty(), &mut chunk).expect("short");
+            std::hint::black_box(tag);
+        }
+    })
+}
+
+/// The copy that opening in place needs is in the time.
+fn limit_open<'a>(length: usize) -> Contender<'a> {
+    let key = key();
+    let mut sealed = vec![0; CHUNK];
+    key.seal_in_place_append_tag(nonce(1), Aad::empty(), &mut sealed).expect("short");
+    let mut buffer = sealed.clone();
+    Contender::new(LIMIT, crate::version("ring"), "as for sealing, with one copy", move || {
+        for _ in 0..length / CHUNK {
+            buffer.copy_from_slice(&sealed);
+            key.open_in_place(nonce(1), Aad::empty(), &mut buffer).expect("what was sealed opens");
+        }
+    })
+}
+
+fn age_seal<'a>(length: usize) -> Contender<'a> {
+    let recipient = age::x25519::Identity::generate().to_public();
+    let notes = "ChaCha20-Poly1305; X25519 recipient; binds no context";
+    Contender::new(RAGE, crate::version("age"), notes, move || {
+        let encryptor = age::Encryptor::with_recipients(iter::once(&recipient as &dyn age::Recipient));
+        let mut writer = encryptor.expect("a recipient").wrap_output(Counted::default()).expect("a sink");
+        io::copy(&mut Generated(length), &mut writer).expect("a sink");
+        writer.finish().expect("a sink").0
+    })
+}
+
+fn age_open<'a>(length: usize) -> Contender<'a> {
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public();
+    let encryptor = age::Encryptor::with_recipients(iter::once(&recipient as &dyn age::Recipient));
+    let mut writer = encryptor.expect("a recipient").wrap_output(Vec::new()).expect("a sink");
+    io::copy(&mut Generated(length), &mut writer).expect("a sink");
+    let stored = writer.finish().expect("a sink");
+    let mut buffer = vec![0; RANGE as usize];
+    Contender::new(RAGE, crate::version("age"), "ChaCha20-Poly1305; X25519 identity", move || {
+        let decryptor = age::Decryptor::new(&stored[..]).expect("what was sealed opens");
+        let reader = decryptor.decrypt(iter::once(&identity as &dyn age::Identity));
+        drain(&mut reader.expect("what was sealed opens"), &mut buffer)
+    })
+}
+
+const TINK_AAD: &[u8] = b"Scan image 7431";
+
+fn tink() -> Box<dyn tink_core::StreamingAead> {
+    tink_streaming_aead::init();
+    let handle = tink_core::keyset::Handle::new(&tink_streaming_aead::aes256_gcm_hkdf_1mb_key_template());
+    tink_streaming_aead::new(&handle.expect("a key")).expect("a primitive")
+}
+
+fn tink_seal<'a>(length: usize) -> Contender<'a> {
+    let primitive = tink();
+    let notes = "AES256-GCM-HKDF, its 1 MiB segments; binds associated data, commits to no key";
+    Contender::new(TINK, crate::version("tink-streaming-aead"), notes, move || {
+        let mut writer = primitive.new_encrypting_writer(Box::new(Counted::default()), TINK_AAD).expect("a writer");
+        io::copy(&mut Generated(length), &mut writer).expect("a sink");
+        writer.close().expect("a sink");
+    })
+}
+
+fn tink_open<'a>(length: usize) -> Contender<'a> {
+    let primitive = tink();
+    let stored = Shared::default();
+    let mut writer = primitive.new_encrypting_writer(Box::new(stored.clone()), TINK_AAD).expect("a writer");
+    io::copy(&mut Generated(length), &mut writer).expect("a sink");
+    writer.close().expect("a sink");
+    let stored = stored.0.lock().expect("one thread").clone();
+    let mut buffer = vec![0; RANGE as usize];
+    let notes = "AES256-GCM-HKDF, its 1 MiB segments";
+    Contender::new(TINK, crate::version("tink-streaming-aead"), notes, move || {
+        let source = Box::new(io::Cursor::new(stored.clone()));
+        drain(&mut primitive.new_decrypting_reader(source, TINK_AAD).expect("a reader"), &mut buffer)
+    })
+}
+
+/// A sink that can be looked at afterwards.
+#[derive(Clone, Default)]
+struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("one thread").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Ranges of 64 KiB out of a large file on disk, which the page cache holds.
+fn range(report: &mut Report, effort: Effort, sealer: &ScopedSealer, opener: &ScopedOpener) -> Result<()> {
+    let (length, name) = if effort.name == "quick" { (64_u64 << 20, "64 MiB") } else { (1 << 30, "1 GiB") };
+    let mut file = tempfile::tempfile()?;
+    let mut sealing = sealer.file(&mut file, &place())?;
+    sealing.seal_from(Generated(usize::try_from(length)?))?;
+    sealing.finish()?;
+    file.seek(SeekFrom::Start(0))?;
+
+    // Places that no prefetching guesses, the same for both.
+    let places = || (0..).map(move |turn: u64| turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % (length - RANGE));
+    let workload = format!("64 KiB at a random place of {name}");
+    let mut opened = opener.file(file.try_clone()?, &place())?;
+    let mut at = places();
+    let ours = Contender::new(NAME, crate::version(NAME), NOTES, move || {
+        let offset = at.next().expect("endless");
+        opened.open_range(offset, RANGE).expect("what was sealed opens").expose().len()
+    });
+    let limit = covering(&file, places());
+    report.measure(&workload, effort, vec![ours, limit]);
+    let ratio = report.cpu(&workload, NAME) / report.cpu(&workload, COVERING);
+    report.bar(&workload, &format!("÷ ({COVERING})"), ratio, "×", 2.0);
+    Ok(())
+}
+
+const COVERING: &str = "pread + ring";
+
+/// Reads the chunks that cover the range, and opens as many with a cached key.
+fn covering<'a>(file: &'a File, mut places: impl Iterator<Item = u64> + 'a) -> Contender<'a> {
+    let key = key();
+    let mut sealed = vec![0; CHUNK];
+    key.seal_in_place_append_tag(nonce(1), Aad::empty(), &mut sealed).expect("short");
+    let (mut bytes, mut buffer) = (vec![0; 6 * (CHUNK + 16)], sealed.clone());
+    Contender::new(COVERING, crate::version("ring"), "one read of the covering chunks, and as many opened", move || {
+        let offset = places.next().expect("endless");
+        let covering = ciphertext_range(offset..offset + RANGE);
+        let size = usize::try_from(covering.end - covering.start).expect("a few chunks");
+        let read = file.read_at(&mut bytes[..size], covering.start).expect("a file");
+        for _ in 0..read.div_ceil(CHUNK + 16) {
+            buffer.copy_from_slice(&sealed);
+            key.open_in_place(nonce(1), Aad::empty(), &mut buffer).expect("what was sealed opens");
+        }
+        read
+    })
+}
+
+/// Wall time of two threads against one. Only a machine with two idle cores can show what threads gain, so the processor
+/// time that other programs left to this one is reported beside.
+fn threads(report: &mut Report, effort: Effort, sealer: &ScopedSealer) -> Result<()> {
+    let (length, rounds) = if effort.name == "quick" { (256 << 20, 5) } else { (1 << 30, 7) };
+    let workload = "seal a stream on two threads";
+    let mut wall = [Duration::MAX; 2];
+    let mut share = [0.0_f64; 2];
+    for _ in 0..rounds {
+        for (threads, (wall, share)) in [1, 2].into_iter().zip(wall.iter_mut().zip(&mut share)) {
+            let mut file = sealer.file(Counted::default(), &place())?;
+            let (begin, cpu) = (Instant::now(), ProcessTime::now());
+            file.seal_from_parallel(Generated(length), NonZeroUsize::new(threads).ok_or("no threads")?)?;
+            let (took, used) = (begin.elapsed(), cpu.elapsed());
+            file.finish()?;
+            if took < *wall {
+                (*wall, *share) = (took, used.as_secs_f64() / took.as_secs_f64());
+            }
+        }
+    }
+    let version = crate::version(NAME);
+    for (threads, (wall, share)) in ["one thread", "two threads"].into_iter().zip(wall.into_iter().zip(share)) {
+        let rate = length as f64 / wall.as_secs_f64() / 1e9;
+        let row = Row::new(workload, NAME, &version, threads, rate, "GB/s", Better::Higher);
+        report.row(row.with_notes(format!("fastest of {rounds}, wall time; {share:.2} cores were to be had")));
+    }
+    let scaling = wall[0].as_secs_f64() / wall[1].as_secs_f64();
+    report.bar_at_least(workload, "two threads ÷ one, wall time", scaling, "×", 1.8);
+    Ok(())
+}
