@@ -12,7 +12,7 @@ use clap::Parser as _;
 use phi_crypto::backup::{Backup, BackupError, Recovery};
 use phi_crypto::{Opener, Sealer};
 use phi_keys::Scope;
-use phi_types::{Activity, Clock as _, SystemClock};
+use phi_types::{Clock as _, SystemClock};
 
 use crate::cli::{Command, Options, RecoverOptions};
 use crate::show::{Bar, hex};
@@ -109,6 +109,5 @@ mod tests {
             line,
             r#"{"kind":"backup.drill","outcome":"failed","at":"1970-01-01T00:00:00.000000Z","reason":"no_manifest"}"#
         );
-        let _: fn(&Activity) -> String = show::json;
     }
 }

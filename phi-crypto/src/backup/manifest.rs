@@ -13,7 +13,7 @@ pub(super) const MANIFEST: &str = "manifest.phif";
 
 /// The context of the manifest.
 pub(super) const fn manifest_place() -> Context<'static> {
-    Context::new(RECORD, "manifest")
+    Context::new(RECORD, "manifest").without_record()
 }
 
 /// The context of a part, which opens in no other place and in no other backup.

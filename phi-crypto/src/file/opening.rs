@@ -131,6 +131,43 @@ impl Opening {
         }
     }
 
+    /// Whether sealed bytes may be read straight into the buffer of who reads: nothing is held back here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready().is_none() && self.sealed.is_empty() && self.skip == 0
+    }
+
+    /// Opens the full chunks of `sealed` in place, when [idle](Self::is_idle), and says how many bytes at its beginning are
+    /// plaintext; what makes no full chunk is held back. Of a chunk that is refused nothing is left in the buffer.
+    pub(super) fn open_directly(&mut self, sealed: &mut [u8]) -> Result<usize, FileError> {
+        let chunks = sealed.len() / SEALED_CHUNK;
+        let held = chunks * SEALED_CHUNK;
+        if chunks == 0 || self.next.saturating_add(chunks as u64) >= MAX_CHUNKS {
+            return self.hold(sealed, 0).and_then(|()| self.open(false)).map(|()| 0);
+        }
+        match self.key.open(self.next, sealed.get_mut(..held).unwrap_or_default()) {
+            (_, Err(passing @ (FileError::LeaseEnded | FileError::Keys(_) | FileError::KeyRotated))) => {
+                self.hold(sealed, 0)?;
+                Err(passing)
+            }
+            (opened, result) => {
+                self.hold(sealed, held)?;
+                self.failed = result.err();
+                self.next += chunks as u64;
+                self.position += opened as u64;
+                Ok(opened)
+            }
+        }
+    }
+
+    /// Keeps sealed bytes from `start` on for later.
+    fn hold(&mut self, sealed: &[u8], start: usize) -> Result<(), FileError> {
+        let rest = sealed.get(start..).unwrap_or_default();
+        // No more than the room is ever read at once.
+        self.slots.get_mut(..rest.len()).ok_or(FileError::TooLarge)?.copy_from_slice(rest);
+        (self.opened, self.sealed) = (0..0, 0..rest.len());
+        Ok(())
+    }
+
     /// Whether chunks wait for a lease, so that no further bytes are wanted.
     pub(super) fn is_waiting(&self) -> bool {
         self.sealed.len() >= SEALED_CHUNK
