@@ -17,7 +17,7 @@ use crate::records::Records;
 /// The name of the audit log, unique in the world; a deployment takes one of its own domain.
 const ORIGIN: &str = "clinic.example/audit";
 /// Whose keys these are.
-const TENANT: &str = "clinic";
+pub(crate) const TENANT: &str = "clinic";
 
 /// An open clinic. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,9 +36,11 @@ impl App {
     /// Opens the clinic of a folder, setting it up when it is new.
     pub(crate) async fn open(folder: &Folder, lock: &Lock, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let keyring = folder.open_keyring(lock)?;
+        let anchor = folder.open_anchor()?;
         let db = db::open(&folder.database()).await?;
         let keys = Keys::builder(SqliteKeyStore::new(db.clone()))
             .kek(keyring.clone())
+            .anchor(anchor)
             .tenant(TENANT)
             .clock(Arc::clone(&clock))
             .build()

@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     KeyFileMissing,
     /// There is data, but no keyring.
     KeyringMissing,
+    /// There is data, but not what the key store must not forget.
+    AnchorMissing,
     /// The disk is full, or refuses to write.
     DiskFull,
     /// The database was written by a later version of the clinic.
@@ -73,6 +75,9 @@ impl fmt::Display for Failure {
             ),
             Self::KeyringMissing => f.write_str(
                 "the data folder holds a database but no keyring; put the keyring back, nothing can be opened without it",
+            ),
+            Self::AnchorMissing => f.write_str(
+                "the data folder holds a database but no keys.anchor; put it back, without it a restored database could bring destroyed keys back",
             ),
             Self::DiskFull => f.write_str(
                 "the disk is full or refuses to write; make room and run again, what was imported before is kept",

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use phi_keys::{LocalKeyring, Unlock};
+use phi_keys::{FileAnchor, LocalKeyring, Unlock};
 use secrecy::SecretString;
 
 use crate::failure::{Doing, Failure};
@@ -56,6 +56,11 @@ impl Folder {
         self.root.join("audit.mark")
     }
 
+    /// What the key store must not forget, outside the database.
+    pub(crate) fn key_anchor(&self) -> PathBuf {
+        self.root.join("keys.anchor")
+    }
+
     fn key_file(&self) -> PathBuf {
         // Appended, not `with_extension`: the folder's name may hold a dot.
         let mut name = self.root.clone().into_os_string();
@@ -80,7 +85,7 @@ impl Folder {
             }
             return LocalKeyring::open(path, lock.unlock()).doing("opening the keyring");
         }
-        if fs::metadata(self.database()).is_ok_and(|database| database.len() > 0) {
+        if self.holds_data() {
             return Err(Failure::KeyringMissing);
         }
         let unlock = match lock {
@@ -88,6 +93,22 @@ impl Folder {
             _ => lock.unlock(),
         };
         LocalKeyring::create(path, unlock).doing("making the keyring")
+    }
+
+    /// Opens the anchor of the key store; makes it for a folder that holds no data yet.
+    pub(crate) fn open_anchor(&self) -> Result<FileAnchor, Failure> {
+        let path = self.key_anchor();
+        if path.exists() {
+            return FileAnchor::open(path).doing("opening the anchor of the key store");
+        }
+        if self.holds_data() {
+            return Err(Failure::AnchorMissing);
+        }
+        FileAnchor::create(path).doing("making the anchor of the key store")
+    }
+
+    fn holds_data(&self) -> bool {
+        fs::metadata(self.database()).is_ok_and(|database| database.len() > 0)
     }
 
     /// Makes sure that the file exists and that only its owner can read it. SQLite gives its journals the same mode.
@@ -128,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_file_is_beside_the_folder_and_a_lost_keyring_is_not_replaced() {
+    fn the_key_file_is_beside_the_folder_and_a_lost_keyring_or_anchor_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::prepare(&dir.path().join("data.v1/")).unwrap();
         let lock = folder.lock();
@@ -138,10 +159,16 @@ mod tests {
         }
         folder.open_keyring(&lock).unwrap();
 
+        folder.open_anchor().unwrap();
+        folder.open_anchor().unwrap();
+
         fs::write(folder.database(), "not empty").unwrap();
         fs::remove_file(folder.keyring()).unwrap();
+        fs::remove_file(folder.key_anchor()).unwrap();
         assert!(matches!(folder.open_keyring(&lock), Err(Failure::KeyringMissing)));
+        assert!(matches!(folder.open_anchor(), Err(Failure::AnchorMissing)));
         fs::remove_file(folder.database()).unwrap();
         folder.open_keyring(&lock).unwrap();
+        folder.open_anchor().unwrap();
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for Line {
 /// What this report does not show, and what is done otherwise where patients are real.
 const CAVEATS: &str = "\
 Not shown: transmission security (164.312(e)), which needs certificates, and emergency access (164.312(a)(2)(ii)).
-A deployment keeps its KEK in a KMS or an HSM instead of a file, the high-water mark on another disk, a witness for
+A deployment keeps its KEK in a KMS or an HSM instead of a file, high-water mark and anchor on another disk, a witness for
 the audit log on another machine, and TLS in front. Destroyed keys live on in backups made before, until those are gone.";
 
 /// The lines so far, each printed as it comes.

@@ -64,8 +64,9 @@ impl Tour<'_> {
         let root = self.copy_root();
         let folder = Folder::prepare(&root)?;
         fs::copy(self.folder.keyring(), folder.keyring()).map_err(Failure::file("the copy's keyring"))?;
-        // The mark first: the database must not be older than it.
+        // Mark and anchor first: the database must not be older than they are.
         fs::copy(self.folder.high_water_mark(), folder.high_water_mark()).map_err(Failure::file("the copy's mark"))?;
+        fs::copy(self.folder.key_anchor(), folder.key_anchor()).map_err(Failure::file("the copy's anchor"))?;
         for database in [folder.database(), root.join("backup.db")] {
             self.copy_database(&database).await?;
         }
@@ -77,7 +78,7 @@ impl Tour<'_> {
         Ok(Copy { folder, app, clock, server })
     }
 
-    async fn copy_database(&self, to: &Path) -> Result<(), Failure> {
+    pub(super) async fn copy_database(&self, to: &Path) -> Result<(), Failure> {
         Folder::claim(to, "the copy's database")?;
         let to = to.to_str().ok_or("its path is not UTF-8").doing("copying the database")?;
         sqlx::query("VACUUM INTO ?").bind(to).execute(&self.app.db).await.doing("copying the database")?;

@@ -8,6 +8,7 @@ mod keys;
 mod leaks;
 mod people;
 mod restore;
+mod resurrection;
 mod shred;
 mod sign_in;
 mod step;
@@ -15,7 +16,7 @@ mod tampering;
 
 use core::time::Duration;
 
-use phi_types::{Clock, Phi, SystemClock};
+use phi_types::{Clock, Phi, SubjectId, SystemClock};
 
 use crate::app::App;
 use crate::auth::{Credentials, Role};
@@ -44,6 +45,8 @@ pub(crate) struct Tour<'a> {
     patient: Known,
     /// A one-time code that was used, to try it again.
     used_code: String,
+    /// The patient who was forgotten.
+    shredded: Option<SubjectId>,
     needles: Needles,
     report: Report,
 }
@@ -114,6 +117,7 @@ impl<'a> Tour<'a> {
             officer,
             patient,
             used_code: String::new(),
+            shredded: None,
             needles,
             report: Report::default(),
         })

@@ -15,6 +15,8 @@ impl Tour<'_> {
     pub(super) async fn shred(&mut self) {
         let shredded = self.shred_one().await;
         self.line("164.310(d)(2)(i)", "one patient's key destroyed", shredded);
+        let forgotten = self.restored().await;
+        self.line("164.310(d)(2)(i)", "a backup from before that restored, on a copy", forgotten);
     }
 
     /// On a patient made up for it, so that the tour can be taken again without using the clinic's patients up.
@@ -38,9 +40,11 @@ impl Tour<'_> {
         let wrapped = self.newest_wrapped_key().await?;
         expect(self.files_hold(&wrapped)?, "the wrapped key was not found where it should be before")?;
 
+        self.backup().await?;
         let report = self.app.records.shred(subject).await?;
         let (keys, tags, purged) = (report.keys.keys.len(), report.tags, report.keys.purged);
         self.app.record(report.activity(self.app.clock.now())).await?;
+        self.shredded = Some(subject.clone());
 
         let reply = self.clinician.browser.get(&chart).await?;
         expect(reply.status == StatusCode::GONE, format!("the chart was answered {} afterwards", reply.status))?;
