@@ -185,7 +185,8 @@ pub(crate) fn file_range(input: &[u8]) {
     let plaintext = image(usize::from(u16::from_be_bytes(input.array())));
     let mut sealed = file(&sealer, &plaintext);
     let cut = usize::from(input.byte()) % 40;
-    sealed.truncate(sealed.len() - cut);
+    // The head stays whole: `file_open` cuts that.
+    sealed.truncate((sealed.len() - cut).max(FileHead::LEN));
     let mut ranges = opener.file_ranges(&FileHead::parse(&sealed).expect("a head"), &scan()).expect("a live lease");
     let mut file = opener.file(Cursor::new(&sealed[..]), &scan()).expect("a head");
     let mut model = Cursor::new(&plaintext[..]);
