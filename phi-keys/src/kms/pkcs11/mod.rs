@@ -24,7 +24,11 @@
 //! # How it fails
 //! With a [`Pkcs11Error`], which becomes a [`KmsError`](crate::KmsError). A lost session is opened again once within the same
 //! request; a PIN that was refused is not tried again by the same pool, because tokens lock themselves after a few attempts; a
-//! call that a token never answers keeps its thread, so put a time limit around it.
+//! call that a token never answers keeps its thread, so put a time limit around it. A process that is forked opens a pool of
+//! its own.
+//!
+//! A signing key is Ed25519 or ECDSA on P-256. A signature is returned only after it verified under the public key. Checkpoints of
+//! `phi-audit` take Ed25519 alone.
 //!
 //! # Security
 //! Being logged in belongs to the process: all code in it can use every private object of the token, and so can whoever may
