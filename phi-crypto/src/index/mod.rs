@@ -118,8 +118,8 @@ impl BlindIndex {
 
     /// The tag to store with a value. `None`, to be stored as `NULL`, where the transform leaves nothing.
     ///
-    /// It is also the one to look for, unless the index [replaces](IndexSpec::replaces) another: then
-    /// [`search`](Self::search).
+    /// It is also the one to look for, unless the index [replaces](IndexSpec::replaces) another, or the index domain key was
+    /// rotated: then [`search`](Self::search).
     ///
     /// # Errors
     /// [`IndexError`] when the lease of the index key has ended or the value is 4 GiB or longer.
@@ -127,7 +127,8 @@ impl BlindIndex {
         self.opened.tag(&[value], None)
     }
 
-    /// The tags to look for: one for each version of the index that rows may have.
+    /// The tags to look for: one for each version of the index that rows may have, and for each index domain key that
+    /// still opens.
     ///
     /// # Errors
     /// As [`tag`](Self::tag).

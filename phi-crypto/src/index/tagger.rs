@@ -16,26 +16,36 @@ const HEAD_LEN: usize = 24;
 /// The transform of an index over several fields: each field has its own within.
 const COMPOUND: u8 = 32;
 
-/// An opened index, with those that it replaces.
+/// An opened index, with those that it replaces and those under index domain keys before the active one.
 #[derive(Clone)]
 pub(crate) struct Opened {
     /// Newest first, never empty.
     newest: Tagger,
     older: Vec<Tagger>,
     domain: DomainKey,
+    is_rotated: bool,
 }
 
 impl Opened {
     pub(crate) async fn open(declared: Declared, keys: &Keys) -> Result<Self, IndexError> {
-        let domain = keys.domain_key(KeyUse::Index).await?;
-        let tagger = |declared: &Declared| {
+        let domains = keys.domain_keys(KeyUse::Index).await?;
+        let tagger = |domain: &DomainKey, declared: &Declared| {
             let info = declared.key_info(keys.tenant()).map_err(|_| IndexError::TooLong)?;
             let key = domain.derive(Label::BLIND_INDEX, &info).map_err(|_| IndexError::LeaseEnded)?;
             Ok::<_, IndexError>(Tagger::new(*declared, &key))
         };
-        let newest = tagger(&declared)?;
-        let older = declared.generations().skip(1).map(tagger).collect::<Result<_, _>>()?;
-        Ok(Self { newest, older, domain })
+        let generations = || declared.generations().flat_map(|declared| domains.iter().map(move |key| (key, declared)));
+        let older = generations().skip(1).map(|(key, declared)| tagger(key, declared)).collect::<Result<_, _>>()?;
+        // The active key is the first of at least one.
+        let is_rotated = domains.len() > 1;
+        let domain = domains.into_iter().next().ok_or(IndexError::LeaseEnded)?;
+        Ok(Self { newest: tagger(&domain, &declared)?, older, domain, is_rotated })
+    }
+
+    /// Whether a tag of the newest version can be one of an earlier key all the same.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) const fn is_rotated(&self) -> bool {
+        self.is_rotated
     }
 
     /// The tag to store: of the newest generation.

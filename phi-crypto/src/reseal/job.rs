@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
-use phi_keys::Sleeper;
+use phi_keys::{KeyId, Sleeper};
 use phi_types::{Action, Activity, Clock, Outcome, Recorder, SystemClock};
 use ring::digest;
 
@@ -470,6 +470,14 @@ impl ResealJob {
             .with("unreadable", counts.unreadable)
             .with("shredded", counts.shredded);
         Ok(self.recorder.record(activity).await?)
+    }
+}
+
+/// A job can be given to [`Keys::retire`](phi_keys::Keys::retire) and [`Keys::destroy`](phi_keys::Keys::destroy): what is
+/// not in one of its tables, it does not count.
+impl phi_keys::References for ResealJob {
+    fn count(&self, kid: KeyId) -> phi_keys::ReferencesFuture<'_> {
+        Box::pin(async move { Ok(self.references().await?.remaining(kid)) })
     }
 }
 

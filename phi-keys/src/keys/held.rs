@@ -116,6 +116,11 @@ impl HeldKeys {
         held.extract_if(.., |held| which(held)).map(|held| held.cell.full_id).collect()
     }
 
+    /// The domain keys of a use, whether their leases last or not.
+    pub(super) fn full_ids(&self, key_use: KeyUse) -> Vec<FullId> {
+        self.read().iter().filter(|held| held.key_use == key_use).map(|held| held.cell.full_id).collect()
+    }
+
     /// Whether there is such a key.
     pub(super) fn any(&self, which: impl Fn(&Held) -> bool) -> bool {
         self.read().iter().any(which)

@@ -165,6 +165,22 @@ impl Keys {
         self.domain(key_use, None).await.map(DomainKey)
     }
 
+    /// The active domain key of a use, then those before it that open and can be had: what was derived from one of them may
+    /// still be looked for. Answered from memory while the leases last.
+    ///
+    /// # Errors
+    /// As [`domain_key`](Self::domain_key).
+    pub async fn domain_keys(&self, key_use: KeyUse) -> Result<Vec<DomainKey>, Error> {
+        let active = self.domain_key(key_use).await?;
+        let mut keys = vec![active];
+        for full_id in self.0.domains.held.full_ids(key_use) {
+            if keys.iter().all(|key| key.full_id() != full_id) {
+                keys.push(DomainKey(self.domain(key_use, Some(full_id)).await?));
+            }
+        }
+        Ok(keys)
+    }
+
     /// The Ed25519 signing key of a name, such as `audit`: its seed is derived from the audit domain key and the name.
     ///
     /// # Errors

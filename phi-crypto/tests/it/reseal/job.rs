@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use phi_crypto::reseal::{Column, LeftBecause, ResealError, RowKey, Table};
-use phi_crypto::{BlindIndex, IndexSpec, Sealer, Suite, Transform};
-use phi_keys::{Scope, Sleeper};
+use phi_crypto::reseal::{Column, LeftBecause, ResealError, ResealJob, RowKey, Table};
+use phi_crypto::{BlindIndex, IndexSpec, Opener, Sealer, Suite, Transform};
+use phi_keys::{KeyUse, Scope, Sleeper};
 use phi_types::{Detail, ManualClock};
 use sqlx::SqlitePool;
 
@@ -295,4 +295,45 @@ async fn a_value_of_the_newest_key_and_suite_is_only_looked_at() {
     assert_eq!((counts.resealed, counts.tags), (38, 19));
     let rows = rows::patient_rows(pool).await;
     assert_eq!((rows[2].1.as_ref(), rows[2].2.as_ref()), (Some(&name), Some(&ssn)));
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_retired_when_nothing_needs_it_any_more() {
+    let Stored { clinic, pool, log, .. } = &stored().await;
+    let old = clinic.sealer("p0004").await.kid();
+    let _ = clinic.keys.rotate_data_key(&scope("p0004")).await.unwrap();
+    let opener = Opener::builder(clinic.keys.clone()).build();
+    let same_suite = || {
+        let sealer = Sealer::builder(clinic.keys.clone()).build();
+        ResealJob::builder("newer key", sealer, opener.clone(), log.clone()).table(patients(1)).table(documents())
+    };
+    clinic.clock.advance(Duration::from_secs(2 * 3600));
+    let mut job = same_suite().open(pool.clone()).await.unwrap();
+    let refused = clinic.keys.retire(old, &job).await.unwrap_err();
+    assert!(matches!(refused, phi_keys::Error::Referenced { found: 4 }), "{refused:?}");
+    assert_eq!(job.run().await.unwrap().counts, rows::counts(80, 4, 40, 0));
+    assert_eq!(job.references().await.unwrap().remaining(old), 0);
+    let _ = clinic.keys.retire(old, &job).await.unwrap();
+    assert_eq!(check_all(pool, &clinic.keys).await, [100, 0]);
+}
+
+#[tokio::test]
+async fn tags_under_a_rotated_index_key_are_found_and_renewed() {
+    let Stored { clinic, pool, log, .. } = &stored().await;
+    let stored = rows::patient_rows(pool).await[3].3.unwrap();
+    let _ = clinic.keys.rotate_domain_key(KeyUse::Index).await.unwrap();
+    let index = by_ssn(1).open(&clinic.keys).await.unwrap();
+    let ssn = rows::ssn_of("p0003");
+    let renewed = index.tag(&ssn).unwrap().unwrap();
+    assert_ne!(renewed, stored);
+    assert_eq!(index.search(&ssn).unwrap().as_slice(), [renewed, stored]);
+
+    let table = Table::new("patient", RowKey::text("id")).subject("id");
+    let table = table.column(Column::new("ssn", SSN).index("ssn_tag", by_ssn(1)));
+    let sealer = Sealer::builder(clinic.keys.clone()).build();
+    let job = ResealJob::builder("index", sealer, Opener::builder(clinic.keys.clone()).build(), log.clone());
+    let counts = job.table(table).open(pool.clone()).await.unwrap().run().await.unwrap().counts;
+    assert_eq!(counts, rows::counts(20, 0, 20, 0));
+    check_tags(pool, &clinic.keys, 1).await;
+    assert_eq!(rows::patient_rows(pool).await[3].3, Some(renewed));
 }
