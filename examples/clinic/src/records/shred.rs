@@ -28,6 +28,7 @@ impl Records {
             // Repeating it destroys nothing new, it only tries to empty the log again.
             let repeated = shred_subject(&self.keys, &self.db, patient, &TAGS).await.doing(DOING)?;
             shredded.keys.purged = repeated.keys.purged;
+            shredded.keys.residues = repeated.keys.residues;
         }
         Ok(shredded)
     }
