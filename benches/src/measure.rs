@@ -23,6 +23,11 @@ impl Effort {
         Self { name: "quick", rounds: 31, turn: Duration::from_millis(2) }
     }
 
+    /// A tenth of the rounds, for work of which one call takes longer than many turns.
+    pub(crate) const fn fewer(self) -> Self {
+        Self { rounds: self.rounds / 10, ..self }
+    }
+
     /// Minutes: for numbers that are published.
     pub(crate) const fn full() -> Self {
         Self { name: "full", rounds: 201, turn: Duration::from_millis(5) }

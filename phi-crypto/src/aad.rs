@@ -1,7 +1,9 @@
 //! Contexts as associated data, by `SPEC.md` section 2: on the stack for every context of ordinary size, and with what
 //! does not change from value to value encoded once.
 
-use phi_keys::{Keys, Scope};
+use std::sync::{Arc, OnceLock};
+
+use phi_keys::Scope;
 use phi_types::SubjectId;
 
 use crate::context::{ROOM, tag};
@@ -16,35 +18,86 @@ const HEAD: usize = 5;
 /// Contexts up to this many bytes are encoded without touching the heap; a typical one takes about 140.
 const ON_STACK: usize = 320;
 
-/// The elements that a scope adds to every context, encoded once. An absent one is empty.
+/// Fields of which the beginning of their contexts is kept.
+const LEADS: usize = 64;
+
+/// What a tenant's contexts begin with, encoded once for all its scopes.
+#[derive(Debug)]
+pub(crate) struct TenantAad {
+    /// Its element; empty where no tenant is named.
+    tenant: Box<[u8]>,
+    /// Whether the tenant exceeds 2^32 − 1 bytes.
+    too_long: bool,
+    /// How contexts of some fields begin, each in the place of its field; a field whose place is taken is encoded anew.
+    leads: [OnceLock<Lead>; LEADS],
+}
+
+impl TenantAad {
+    pub(crate) fn new(tenant: Option<&str>) -> Arc<Self> {
+        let (tenant, too_long) = encoded(tag::TENANT, tenant);
+        Arc::new(Self { tenant, too_long, leads: [const { OnceLock::new() }; LEADS] })
+    }
+
+    /// Starts a context, of which the buffer may hold this much already.
+    #[inline]
+    fn begin(&self, count: u8, field: Field, out: &mut AadBuf) -> Result<(), ContextError> {
+        if out.begins(count, field) {
+            return Ok(());
+        }
+        let place = self.leads.get(field.place() % LEADS);
+        if let Some(lead) = place.and_then(OnceLock::get)
+            && lead.count == count
+            && lead.field.is_same_constant(field)
+        {
+            out.push(&lead.bytes);
+        } else {
+            out.lead(count, &self.tenant, field)?;
+            if let Some(place) = place {
+                place.get_or_init(|| Lead { count, field, bytes: out.as_slice().into() });
+            }
+        }
+        out.keep_lead(count, field);
+        Ok(())
+    }
+}
+
+/// One element, or nothing where there is no value; and whether the value is too long for one.
+fn encoded(tag: u8, value: Option<&str>) -> (Box<[u8]>, bool) {
+    let mut out = AadBuf::new();
+    let too_long = value.is_some_and(|value| out.element(tag, value.as_bytes()).is_err());
+    (out.as_slice().into(), too_long)
+}
+
+/// What contexts of so many elements in one field begin with: all before the record id.
+#[derive(Debug, Clone)]
+struct Lead {
+    count: u8,
+    field: Field,
+    bytes: Box<[u8]>,
+}
+
+/// The elements that a scope adds to every context, encoded once.
 #[derive(Debug, Clone)]
 pub(crate) struct ScopeAad {
-    tenant: Box<[u8]>,
+    tenant: Arc<TenantAad>,
+    /// Its element; empty where the scope is no subject.
     subject: Box<[u8]>,
-    /// Whether one of them exceeds 2^32 − 1 bytes.
+    /// Whether an element exceeds 2^32 − 1 bytes.
     too_long: bool,
 }
 
 impl ScopeAad {
     /// What a tenant's scope adds.
-    pub(crate) fn of(keys: &Keys, scope: &Scope) -> Self {
-        let subject = match scope {
-            Scope::Subject(subject) => Some(subject),
-            _ => None,
-        };
-        Self::new(Some(keys.tenant()), subject)
+    pub(crate) fn of(tenant: &Arc<TenantAad>, scope: &Scope) -> Self {
+        match scope {
+            Scope::Subject(subject) => Self::new(tenant, Some(subject)),
+            _ => Self::new(tenant, None),
+        }
     }
 
-    pub(crate) fn new(tenant: Option<&str>, subject: Option<&SubjectId>) -> Self {
-        let mut too_long = false;
-        let mut encoded = |tag, value: Option<&str>| {
-            let mut out = AadBuf::new();
-            too_long |= value.is_some_and(|value| out.element(tag, value.as_bytes()).is_err());
-            Box::from(out.as_slice())
-        };
-        let tenant = encoded(tag::TENANT, tenant);
-        let subject = encoded(tag::SUBJECT, subject.map(SubjectId::expose));
-        Self { tenant, subject, too_long }
+    pub(crate) fn new(tenant: &Arc<TenantAad>, subject: Option<&SubjectId>) -> Self {
+        let (subject, too_long) = encoded(tag::SUBJECT, subject.map(SubjectId::expose));
+        Self { tenant: Arc::clone(tenant), subject, too_long: too_long || tenant.too_long }
     }
 
     /// Writes the associated data of a context in this scope. A buffer serves one scope: what it holds of the context
@@ -56,7 +109,7 @@ impl ScopeAad {
         if self.too_long {
             return Err(ContextError::TooLong);
         }
-        if context.tenant.is_some_and(|named| self.tenant.get(HEAD..) != Some(named.as_bytes())) {
+        if context.tenant.is_some_and(|named| self.tenant.tenant.get(HEAD..) != Some(named.as_bytes())) {
             return Err(ContextError::OtherTenant);
         }
         // A group's key is nobody's in particular: records in it may name any subject.
@@ -65,7 +118,7 @@ impl ScopeAad {
             return Err(ContextError::OtherSubject);
         }
         let optional = [
-            !self.tenant.is_empty(),
+            !self.tenant.tenant.is_empty(),
             context.record_id.is_some(),
             !self.subject.is_empty() || named.is_some(),
             context.row_version.is_some(),
@@ -73,7 +126,7 @@ impl ScopeAad {
         let count = 2 + optional.into_iter().map(usize::from).sum::<usize>() + context.pairs.len();
         let count = u8::try_from(count).map_err(|_| ContextError::TooMany)?;
 
-        out.begin(count, &self.tenant, context.field)?;
+        self.tenant.begin(count, context.field, out)?;
         if let Some(id) = &context.record_id {
             out.element(tag::RECORD_ID, id.text(&mut [0; ROOM]))?;
         }
@@ -95,7 +148,7 @@ impl ScopeAad {
 /// The associated data of exactly what a context names.
 pub(crate) fn of(context: &Context<'_>) -> Result<Vec<u8>, ContextError> {
     let mut out = AadBuf::new();
-    ScopeAad::new(context.tenant, context.subject).write(context, &mut out).map(<[u8]>::to_vec)
+    ScopeAad::new(&TenantAad::new(context.tenant), context.subject).write(context, &mut out).map(<[u8]>::to_vec)
 }
 
 /// Bytes of associated data under construction.
@@ -117,27 +170,36 @@ impl AadBuf {
         if self.heap.is_empty() { self.stack.get(..self.used).unwrap_or_default() } else { &self.heap }
     }
 
-    /// Starts a context, of which this much may be there already.
+    /// Goes back to the beginning of a context, and says whether it is one of so many elements in this field.
     #[inline]
-    fn begin(&mut self, count: u8, tenant: &[u8], field: Field) -> Result<(), ContextError> {
+    fn begins(&mut self, count: u8, field: Field) -> bool {
         self.heap.clear();
         if let Some((led, last, end)) = self.lead
             && led == count
             && last.is_same_constant(field)
         {
             self.used = end;
-            return Ok(());
+            return true;
         }
         (self.used, self.lead) = (0, None);
-        let [a, b, c, d, e, f, g, h, i, j] = *MAGIC;
-        self.push(&[a, b, c, d, e, f, g, h, i, j, count]);
+        false
+    }
+
+    /// Writes what stands before the record id.
+    fn lead(&mut self, count: u8, tenant: &[u8], field: Field) -> Result<(), ContextError> {
+        self.push(MAGIC);
+        self.push(&[count]);
         self.push(tenant);
         self.element(tag::RECORD_TYPE, field.record_type().as_bytes())?;
-        self.element(tag::FIELD, field.name().as_bytes())?;
+        self.element(tag::FIELD, field.name().as_bytes())
+    }
+
+    /// Remembers what the buffer holds as the beginning of a context, if it is on the stack.
+    #[inline]
+    fn keep_lead(&mut self, count: u8, field: Field) {
         if self.heap.is_empty() {
             self.lead = Some((count, field, self.used));
         }
-        Ok(())
     }
 
     /// Writes `u8 tag ‖ u32be length ‖ value`.
@@ -145,6 +207,16 @@ impl AadBuf {
     fn element(&mut self, tag: u8, value: &[u8]) -> Result<(), ContextError> {
         let length = u32::try_from(value.len()).map_err(|_| ContextError::TooLong)?;
         let [a, b, c, d] = length.to_be_bytes();
+        let end = self.used.saturating_add(HEAD).saturating_add(value.len());
+        if self.heap.is_empty()
+            && let Some(room) = self.stack.get_mut(self.used..end)
+            && let Some((head, room)) = room.split_first_chunk_mut::<HEAD>()
+        {
+            *head = [tag, a, b, c, d];
+            room.copy_from_slice(value);
+            self.used = end;
+            return Ok(());
+        }
         self.push(&[tag, a, b, c, d]);
         self.push(value);
         Ok(())
@@ -172,7 +244,14 @@ impl AadBuf {
                 self.used = end;
                 return;
             }
-            self.heap.reserve(end.saturating_mul(2));
+        }
+        self.push_to_heap(bytes);
+    }
+
+    #[cold]
+    fn push_to_heap(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.reserve(self.used.saturating_add(bytes.len()).saturating_mul(2));
             self.heap.extend_from_slice(self.stack.get(..self.used).unwrap_or_default());
         }
         self.heap.extend_from_slice(bytes);
@@ -218,11 +297,15 @@ mod tests {
             // Other constants of the same text.
             Context::new(String::from("Patient").leak(), "name").record_id("6"),
         ];
-        let scope = ScopeAad::new(Some("clinic"), Some(&SubjectId::new("ada").unwrap()));
+        let ada = SubjectId::new("ada").unwrap();
+        let scope = ScopeAad::new(&TenantAad::new(Some("clinic")), Some(&ada));
         let mut buffer = AadBuf::new();
         for first in &contexts {
             for context in [first].into_iter().chain(&contexts) {
-                let fresh = scope.write(context, &mut AadBuf::new()).unwrap().to_vec();
+                // Without the tenant and the subject that are named here the scope adds the same.
+                let named = context.clone().tenant("clinic").subject(&ada);
+                let fresh = of(&named).unwrap();
+                assert_eq!(scope.write(context, &mut AadBuf::new()).unwrap(), fresh, "{context:?}");
                 assert_eq!(scope.write(context, &mut buffer).unwrap(), fresh, "{context:?}");
             }
         }

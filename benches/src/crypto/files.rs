@@ -72,7 +72,11 @@ fn key() -> LessSafeKey {
 pub(crate) fn run(report: &mut Report, effort: Effort, sealer: &ScopedSealer, opener: &ScopedOpener) -> Result<()> {
     for (length, name) in LENGTHS {
         let seal = format!("seal a file of {name}");
-        report.measure(&seal, effort, vec![ours_seal(sealer, length), limit(length), age_seal(length), tink_seal(length)]);
+        report.measure(
+            &seal,
+            effort,
+            vec![ours_seal(sealer, length), limit(length), age_seal(length), tink_seal(length)],
+        );
         let open = format!("open a file of {name}");
         let stored = sealed(sealer, length);
         let contenders = vec![ours_open(opener, &stored), limit_open(length), age_open(length), tink_open(length)];

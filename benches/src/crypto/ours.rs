@@ -10,7 +10,8 @@ use crate::measure::Contender;
 
 pub(crate) const NAME: &str = "phi-crypto";
 pub(crate) const MANY: &str = "phi-crypto seal_many";
-const NOTES: &str = "binds tenant, type, field, record, patient; commits to its key by the kid; random nonce";
+pub(crate) const NOTES: &str =
+    "binds tenant, type, field, record, patient; commits to its key by the kid; random nonce";
 
 /// Values that one `seal_many` takes: a page of rows.
 const BATCH: u32 = 1000;

@@ -1,7 +1,7 @@
 //! Contexts as bytes.
 
 use super::*;
-use crate::aad::{AadBuf, ScopeAad};
+use crate::aad::{AadBuf, ScopeAad, TenantAad};
 
 #[test]
 fn every_element_given_twice_is_an_error() {
@@ -76,7 +76,7 @@ fn two_hundred_and_fifty_six_elements_are_one_too_many() {
 fn the_scope_completes_a_context_and_is_not_overruled() {
     let (ada, grace) = (SubjectId::new("ada").unwrap(), SubjectId::new("grace").unwrap());
     let within = |context: &Context<'_>, subject| {
-        ScopeAad::new(Some("clinic"), subject).write(context, &mut AadBuf::new()).map(<[u8]>::to_vec)
+        ScopeAad::new(&TenantAad::new(Some("clinic")), subject).write(context, &mut AadBuf::new()).map(<[u8]>::to_vec)
     };
     let bare = Context::new("P", "f").without_record();
     let full = bare.clone().tenant("clinic").subject(&ada);

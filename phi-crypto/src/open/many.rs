@@ -195,7 +195,7 @@ struct Pass<'s, 'a> {
 
 impl<'s, 'a> Pass<'s, 'a> {
     fn new(shared: &'s Shared, group: &'s Group<'a>) -> Self {
-        let scope = ScopeAad::of(&shared.keys, group.scope);
+        let scope = ScopeAad::of(&shared.aad, group.scope);
         Self { shared, group, scope, aad: AadBuf::new(), keys: Vec::new(), next: 0, looked: 0 }
     }
 

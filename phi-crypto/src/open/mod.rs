@@ -18,6 +18,7 @@ use phi_types::SubjectId;
 
 use self::salts::Salts;
 use crate::Context;
+use crate::aad::TenantAad;
 use crate::handles::Handles;
 
 pub use error::OpenError;
@@ -57,6 +58,7 @@ struct Shared {
     observer: Option<Arc<dyn OpenObserver>>,
     reseal_to: Option<Suite>,
     threads: NonZeroUsize,
+    aad: Arc<TenantAad>,
     salts: Handles<Salts>,
 }
 
@@ -163,7 +165,8 @@ impl OpenerBuilder {
     #[must_use]
     pub fn build(self) -> Opener {
         let Self { keys, observer, reseal_to, threads } = self;
-        Opener(Arc::new(Shared { keys, observer, reseal_to, threads, salts: Handles::new() }))
+        let (aad, salts) = (TenantAad::new(Some(keys.tenant())), Handles::new());
+        Opener(Arc::new(Shared { keys, observer, reseal_to, threads, aad, salts }))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Held {
 
 impl ScopedOpener {
     pub(super) fn new(shared: Arc<Shared>, scope: &Scope, keys: Vec<DataKey>) -> Self {
-        let aad = Arc::new(ScopeAad::of(&shared.keys, scope));
+        let aad = Arc::new(ScopeAad::of(&shared.aad, scope));
         let held = Vec::with_capacity(keys.len());
         let mut opener = Self { shared, scope: Arc::new(scope.clone()), aad, held, newest: None };
         opener.hold(keys);

@@ -21,7 +21,7 @@ use phi_keys::{Keys, Scope};
 use self::epoch::{EpochCell, LIMITS, Limits};
 use self::nonces::{Nonces, Randomness};
 use self::scoped::Inner;
-use crate::aad::ScopeAad;
+use crate::aad::{ScopeAad, TenantAad};
 use crate::handles::Handles;
 
 pub use error::SealError;
@@ -58,6 +58,7 @@ struct Shared {
     nonces: Nonces,
     limits: Limits,
     randomness: Randomness,
+    aad: Arc<TenantAad>,
     epochs: Handles<EpochCell>,
 }
 
@@ -100,7 +101,7 @@ impl Sealer {
         let data = self.0.keys.data_key(scope).await?;
         let epochs = self.0.epochs.derived(&data);
         let (shared, scope, first) = (Arc::clone(&self.0), scope.clone(), OnceLock::new());
-        let aad = ScopeAad::of(&shared.keys, &scope);
+        let aad = ScopeAad::of(&shared.aad, &scope);
         Ok(ScopedSealer(Arc::new(Inner { shared, data, scope, aad, epochs, first })))
     }
 }
@@ -153,7 +154,8 @@ impl SealerBuilder {
         let Self { keys, suite, padding, threads } = self;
         let padding = if suite.is_padded() { padding.or(Some(Padding::padme())) } else { padding };
         let suite = if padding.is_some() { suite.padded() } else { suite };
-        let (limits, randomness, epochs) = (LIMITS, Randomness::System, Handles::new());
-        Sealer(Arc::new(Shared { keys, suite, padding, threads, nonces, limits, randomness, epochs }))
+        let (limits, randomness) = (LIMITS, Randomness::System);
+        let (aad, epochs) = (TenantAad::new(Some(keys.tenant())), Handles::new());
+        Sealer(Arc::new(Shared { keys, suite, padding, threads, nonces, limits, randomness, aad, epochs }))
     }
 }

@@ -22,9 +22,9 @@ async fn sealer(limits: Limits) -> ScopedSealer {
 }
 
 async fn scoped(sealer: Sealer, limits: Limits, randomness: Randomness) -> ScopedSealer {
-    let Shared { keys, suite, padding, threads, nonces, .. } = Arc::into_inner(sealer.0).unwrap();
+    let Shared { keys, suite, padding, threads, nonces, aad, .. } = Arc::into_inner(sealer.0).unwrap();
     let epochs = Handles::new();
-    let shared = Shared { keys, suite, padding, threads, nonces, limits, randomness, epochs };
+    let shared = Shared { keys, suite, padding, threads, nonces, limits, randomness, aad, epochs };
     Sealer(Arc::new(shared)).for_scope(&Scope::group("g")).await.unwrap()
 }
 

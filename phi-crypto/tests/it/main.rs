@@ -33,3 +33,4 @@ mod support;
 #[cfg(all(unix, feature = "tls"))]
 mod tls;
 mod vectors;
+mod wycheproof;
