@@ -32,7 +32,7 @@ fn empty(command: &mut Command) -> &mut Command {
         command.env_remove(name);
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_REGION", "eu-central-1").env("NO_PROXY", "127.0.0.1")
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_REGION", "us-east-1").env("NO_PROXY", "127.0.0.1")
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn aws_takes_region_credentials_and_endpoint_of_the_environment() {
         assert_eq!(request.header("x-amz-target"), Some("TrentService.DescribeKey"));
         assert_eq!(request.body, json!({ "KeyId": ARN }));
         let signed = request.header("authorization").unwrap();
-        assert!(signed.contains("Credential=AKIDENVIRONMENT/") && signed.contains("/eu-central-1/kms/"), "{signed}");
+        assert!(signed.contains("Credential=AKIDENVIRONMENT/") && signed.contains("/us-east-1/kms/"), "{signed}");
     }
 }
 
