@@ -1,7 +1,9 @@
 //! The data keys that this process holds: so many of them, of so many bytes, each for a lease and so many uses.
 
 use core::fmt;
+use core::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::{Arc, PoisonError};
 
 use super::handle::{Cell, Found, Gate, Handle};
@@ -19,12 +21,16 @@ pub(super) struct Cache {
     inner: RwLock<Inner>,
 }
 
+/// A lookup among many keys costs what it touches of memory that is in no processor's cache. So the maps hold numbers only
+/// and stay small, and what they find is compared with what was asked for in one compact entry.
 #[derive(Default)]
 struct Inner {
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
-    by_kid: HashMap<KeyId, usize>,
-    active: HashMap<Scope, usize>,
+    by_kid: Index,
+    active: Index,
+    /// Keyed afresh in every process, so that nobody can choose scopes that fall together.
+    hasher: RandomState,
     hand: usize,
     /// What the entries weigh.
     bytes: usize,
@@ -32,18 +38,52 @@ struct Inner {
     blocked: HashMap<Scope, usize>,
 }
 
+/// Where an entry may be, by a number that is spread evenly already: of two entries with one number, the older one is not
+/// found and read again.
+type Index = HashMap<u64, usize, BuildHasherDefault<Even>>;
+
+/// Takes a number for its own hash.
+#[derive(Default)]
+struct Even(u64);
+
+impl Hasher for Even {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only numbers are hashed; anything else would be spread less evenly, and found all the same.
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+/// The half of a kid by which it is looked for: part of a keyed hash, so it is spread evenly.
+fn half(kid: KeyId) -> u64 {
+    kid.as_bytes().first_chunk().map_or(0, |half| u64::from_ne_bytes(*half))
+}
+
 /// A data key as it was read from the store.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) scope: Scope,
-    /// How key rows name the scope.
-    pub(super) pseudonym: [u8; 32],
-    /// The domain key that wraps it.
-    pub(super) parent: FullId,
+    pub(super) origin: Box<Origin>,
     pub(super) cell: Arc<Cell>,
     pub(super) is_active: bool,
     /// How often it had been handed out when the hand last came by.
     pub(super) seen: u64,
+}
+
+/// Where a data key comes from.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// How key rows name the scope.
+    pub(super) pseudonym: [u8; 32],
+    /// The domain key that wraps it.
+    pub(super) parent: FullId,
 }
 
 /// What became of an insertion.
@@ -61,13 +101,13 @@ impl Cache {
     /// The active key of a scope.
     pub(super) fn active(&self, scope: &Scope) -> Option<Found> {
         let inner = self.read();
-        self.hand_out(inner.entry(*inner.active.get(scope)?)?)
+        self.hand_out(inner.entry(inner.active_place(scope)?)?)
     }
 
     /// The key of a kid, or the reason why this scope cannot have it.
     pub(super) fn by_kid(&self, kid: KeyId, scope: &Scope) -> Result<Option<Found>, Error> {
         let inner = self.read();
-        let Some(entry) = inner.by_kid.get(&kid).and_then(|at| inner.entry(*at)) else { return Ok(None) };
+        let Some(entry) = inner.place(kid).and_then(|at| inner.entry(at)) else { return Ok(None) };
         if entry.scope == *scope { Ok(self.hand_out(entry)) } else { Err(Error::WrongScope) }
     }
 
@@ -93,13 +133,13 @@ impl Cache {
         }
         let handle = Handle { cell: Arc::clone(&entry.cell), generation };
         // Its former self goes first: it may have been active, and must not go on sealing with a new lease.
-        if let Some(former) = inner.by_kid.get(&handle.cell.full_id.kid()).copied() {
+        if let Some(former) = inner.place(handle.cell.full_id.kid()) {
             inner.remove(former);
         }
         let weight = entry.weight();
         // What is heavier than everything that may be held is leased without being held.
         if weight <= self.limits.bytes.get() {
-            while inner.by_kid.len() >= self.limits.entries.get() || inner.bytes + weight > self.limits.bytes.get() {
+            while inner.len() >= self.limits.entries.get() || inner.bytes + weight > self.limits.bytes.get() {
                 inner.evict();
             }
             inner.put(entry);
@@ -110,9 +150,9 @@ impl Cache {
     /// Stretches the lease of a key that cannot be read again, within the grace for outages.
     pub(super) fn stretch(&self, scope: &Scope, kid: Option<KeyId>) -> Option<Handle> {
         let mut inner = self.write();
-        let at = match &kid {
-            Some(kid) => *inner.by_kid.get(kid)?,
-            None => *inner.active.get(scope)?,
+        let at = match kid {
+            Some(kid) => inner.place(kid)?,
+            None => inner.active_place(scope)?,
         };
         let entry = inner.entries.get_mut(at)?.as_mut().filter(|entry| entry.scope == *scope)?;
         entry.cell = entry.cell.stretched(self.limits.grace)?;
@@ -122,7 +162,9 @@ impl Cache {
 
     /// Forgets which key of a scope seals; what it sealed is still opened from memory.
     pub(super) fn forget_active(&self, scope: &Scope) {
-        self.write().active.remove(scope);
+        let mut inner = self.write();
+        let number = inner.hasher.hash_one(scope);
+        inner.active.remove(&number);
     }
 
     /// Forgets a scope, ends every lease and lets nobody read the scope until [`unblock`](Self::unblock).
@@ -162,7 +204,7 @@ impl Cache {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.read().by_kid.len()
+        self.read().len()
     }
 
     // Each change leaves the maps consistent before anything could panic, so a poisoned lock is still sound.
@@ -180,18 +222,33 @@ impl Entry {
     fn weight(&self) -> usize {
         const FIXED: usize = size_of::<Option<Entry>>()
             + size_of::<Cell>()
+            + size_of::<Origin>()
             + 2 * size_of::<usize>()
-            + size_of::<(KeyId, usize)>()
-            + size_of::<(Scope, usize)>();
-        // The text of the scope is in the entry and in the map of active keys.
+            + 2 * size_of::<(u64, usize)>();
         let (_, name) = self.scope.parts();
-        FIXED.saturating_add(name.len().saturating_mul(2))
+        FIXED.saturating_add(name.len())
     }
 }
 
 impl Inner {
     fn entry(&self, at: usize) -> Option<&Entry> {
         self.entries.get(at)?.as_ref()
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Where the active key of a scope is.
+    fn active_place(&self, scope: &Scope) -> Option<usize> {
+        let at = *self.active.get(&self.hasher.hash_one(scope))?;
+        self.entry(at).is_some_and(|entry| entry.scope == *scope).then_some(at)
+    }
+
+    /// Where the key of a kid is.
+    fn place(&self, kid: KeyId) -> Option<usize> {
+        let at = *self.by_kid.get(&half(kid))?;
+        self.entry(at).is_some_and(|entry| entry.cell.full_id.kid() == kid).then_some(at)
     }
 
     fn put(&mut self, entry: Entry) {
@@ -201,18 +258,20 @@ impl Inner {
         });
         let Some(place) = self.entries.get_mut(at) else { return };
         self.bytes += entry.weight();
-        self.by_kid.insert(entry.cell.full_id.kid(), at);
+        self.by_kid.insert(half(entry.cell.full_id.kid()), at);
         if entry.is_active {
-            self.active.insert(entry.scope.clone(), at);
+            self.active.insert(self.hasher.hash_one(&entry.scope), at);
         }
         *place = Some(entry);
     }
 
     fn remove(&mut self, at: usize) {
         let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else { return };
-        self.by_kid.remove(&entry.cell.full_id.kid());
-        if self.active.get(&entry.scope) == Some(&at) {
-            self.active.remove(&entry.scope);
+        let numbers = (half(entry.cell.full_id.kid()), self.hasher.hash_one(&entry.scope));
+        for (index, number) in [(&mut self.by_kid, numbers.0), (&mut self.active, numbers.1)] {
+            if index.get(&number) == Some(&at) {
+                index.remove(&number);
+            }
         }
         self.bytes = self.bytes.saturating_sub(entry.weight());
         self.free.push(at);
@@ -262,7 +321,13 @@ mod tests {
         let (key, lease) = ([key; 32], gate.begin());
         let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), gate, lease);
         let parent = derive::full_id(&[0xff; 32]);
-        Entry { scope: Scope::group(name), pseudonym: [0; 32], parent, cell, is_active, seen: 0 }
+        Entry {
+            scope: Scope::group(name),
+            origin: Box::new(Origin { pseudonym: [0; 32], parent }),
+            cell,
+            is_active,
+            seen: 0,
+        }
     }
 
     fn cache(gate: &Arc<Gate>, limits: Limits) -> Cache {
@@ -295,8 +360,7 @@ mod tests {
             let weighed = inner.entries.iter().flatten().map(Entry::weight).sum::<usize>();
             assert_eq!(weighed, inner.bytes);
             assert!(weighed <= three.get());
-            assert_eq!(inner.by_kid.len(), inner.entries.iter().flatten().count());
-            assert_eq!(inner.entries.len(), inner.by_kid.len() + inner.free.len());
+            assert_eq!((inner.by_kid.len(), inner.len()), (inner.len(), inner.entries.iter().flatten().count()));
         }
         let heavy = entry(&gate, &"x".repeat(3 * one), 101, true);
         let (scope, before) = (heavy.scope.clone(), cache.len());

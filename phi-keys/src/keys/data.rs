@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use phi_types::Timestamp;
 
-use super::cache::{Cache, Entry, Kept};
+use super::cache::{Cache, Entry, Kept, Origin};
 use super::flight::Flights;
 use super::handle::{Cell, DataKey, Found, Gate, Handle, Lease, Renewal};
 use super::limits::Limits;
@@ -180,8 +180,10 @@ impl Keys {
         let cell = Cell::below(&parent.cell, key, full_id, &self.0.data.gate, lease);
         self.0.data.cache.insert(Entry {
             scope: scope.clone(),
-            pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,
-            parent: parent.cell.full_id,
+            origin: Box::new(Origin {
+                pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,
+                parent: parent.cell.full_id,
+            }),
             cell,
             is_active: row.state == KeyState::Active,
             seen: 0,

@@ -100,18 +100,19 @@ impl Lease {
     }
 }
 
-/// A key that was unwrapped. Wiped when the last handle is dropped.
+/// A key that was unwrapped. Wiped when the last handle is dropped. What a lookup reads comes first, so that it is together.
+#[repr(C)]
 pub(super) struct Cell {
-    pub(super) key: Zeroizing<[u8; KEY_LEN]>,
-    pub(super) full_id: FullId,
     gate: Arc<Gate>,
-    pub(super) lease: Lease,
-    /// When the lease ends with which it was read; a lease that was stretched in an outage ends later.
-    pub(super) until: Moment,
     /// How often it was handed out.
     pub(super) uses: AtomicU64,
     /// Whether somebody is renewing the lease ahead of its end.
     renewing: AtomicBool,
+    pub(super) lease: Lease,
+    pub(super) full_id: FullId,
+    pub(super) key: Zeroizing<[u8; KEY_LEN]>,
+    /// When the lease ends with which it was read; a lease that was stretched in an outage ends later.
+    pub(super) until: Moment,
 }
 
 impl Cell {

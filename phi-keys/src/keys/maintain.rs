@@ -143,7 +143,7 @@ impl Keys {
     /// Forgets the data keys below domain keys that are gone already, and ends every lease.
     pub(super) fn forget_below(&self, gone: &[FullId]) -> usize {
         self.0.domains.gate.end_all();
-        self.0.data.cache.revoke(|entry| gone.contains(&entry.parent))
+        self.0.data.cache.revoke(|entry| gone.contains(&entry.origin.parent))
     }
 }
 
@@ -151,7 +151,7 @@ impl Keys {
 /// longer finds its parent, and who began before is told to read again.
 pub(super) fn forget(held: &HeldKeys, cache: &Cache, which: impl Fn(&Held) -> bool) -> Forgotten {
     let gone = held.revoke(which);
-    Forgotten { domain_keys: gone.len(), data_keys: cache.revoke(|entry| gone.contains(&entry.parent)) }
+    Forgotten { domain_keys: gone.len(), data_keys: cache.revoke(|entry| gone.contains(&entry.origin.parent)) }
 }
 
 type Asked<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;

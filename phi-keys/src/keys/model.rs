@@ -11,7 +11,7 @@ use loom::thread;
 use phi_types::ManualClock;
 use zeroize::Zeroizing;
 
-use super::cache::{Cache, Entry, Kept};
+use super::cache::{Cache, Entry, Kept, Origin};
 use super::handle::{Cell, Found, Gate, Handle};
 use super::held::{Held, HeldKeys};
 use super::limits::Limits;
@@ -58,7 +58,8 @@ impl World {
         let key = [key; 32];
         let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &self.data_gate, lease);
         let scope = Scope::group(name);
-        let entry = Entry { scope, pseudonym: [0; 32], parent, cell, is_active: true, seen: 0 };
+        let entry =
+            Entry { scope, origin: Box::new(Origin { pseudonym: [0; 32], parent }), cell, is_active: true, seen: 0 };
         match self.cache.insert(entry).ok()? {
             Kept::Yes(handle) => Some(handle),
             Kept::Stale => None,
@@ -109,6 +110,21 @@ fn loom_a_domain_key_that_was_being_read_is_not_held_after_its_revocation() {
         let after = handle.as_ref().is_some_and(|handle| handle.cell.lease.generation > before);
         assert!(!gone.is_empty() || !held || after);
         assert_eq!(is_live(handle), after, "a handle outlived the revocation");
+    });
+}
+
+#[test]
+fn loom_a_revocation_ends_what_is_handed_out_meanwhile() {
+    loom::model(|| {
+        let world = world(4);
+        assert!(world.read_domain(1));
+        world.read_data("a", 2);
+        let data = spawn(&world, |world| world.active("a"));
+        let domain = spawn(&world, |world| world.held.find(KeyUse::Data, None).map(Found::into_handle));
+        let gone = forget(&world.held, &world.cache, |_| true);
+        assert_eq!((gone.domain_keys, gone.data_keys), (1, 1));
+        assert!(!is_live(data.join().unwrap()), "a data key was handed out that had been revoked");
+        assert!(!is_live(domain.join().unwrap()), "a domain key was handed out that had been revoked");
     });
 }
 

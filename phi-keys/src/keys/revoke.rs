@@ -174,7 +174,7 @@ impl Keys {
     fn apply(&self, target: &Target) -> Forgotten {
         let data = |data_keys| Forgotten { domain_keys: 0, data_keys };
         match target {
-            Target::Scope(pseudonym) => data(self.0.data.cache.revoke(|entry| entry.pseudonym == *pseudonym)),
+            Target::Scope(pseudonym) => data(self.0.data.cache.revoke(|entry| entry.origin.pseudonym == *pseudonym)),
             Target::Key(kid) => {
                 let below = self.forget_domains(|held| held.cell.full_id.kid() == *kid);
                 let own = self.0.data.cache.revoke(|entry| entry.cell.full_id.kid() == *kid);
