@@ -4,6 +4,7 @@
 //! number is worth anything beside one from another run.
 
 mod crypto;
+mod keys;
 mod machine;
 mod measure;
 mod report;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use measure::Effort;
 
-const USAGE: &str = "usage: cargo xtask bench <area> [--quick] [--json FILE] [--check]\nareas: crypto";
+const USAGE: &str = "usage: cargo xtask bench <area> [--quick] [--json FILE] [--check]\nareas: crypto keys";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -35,6 +36,7 @@ fn run(args: Vec<String>) -> Result<bool> {
     let effort = if options.quick { Effort::quick() } else { Effort::full() };
     let mut report = match options.area.as_str() {
         "crypto" => crypto::run(effort)?,
+        "keys" => keys::run(effort)?,
         area => return Err(format!("there is no area `{area}`\n{USAGE}").into()),
     };
     machine::describe(&mut report, effort);

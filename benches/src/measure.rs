@@ -28,6 +28,11 @@ impl Effort {
         Self { rounds: self.rounds / 10, ..self }
     }
 
+    /// Whether this is for a look only.
+    pub(crate) fn is_quick(self) -> bool {
+        self.name == Self::quick().name
+    }
+
     /// Minutes: for numbers that are published.
     pub(crate) const fn full() -> Self {
         Self { name: "full", rounds: 201, turn: Duration::from_millis(5) }

@@ -104,7 +104,7 @@ impl Report {
         let ours: Vec<(String, String, f64)> = self
             .rows
             .iter()
-            .filter(|row| row.system == self.ours && row.bar.is_none())
+            .filter(|row| row.system == self.ours && row.bar.is_none() && row.value != 0.0)
             .map(|row| (row.workload.clone(), row.metric.clone(), row.value))
             .collect();
         for row in self.rows.iter_mut().filter(|row| row.bar.is_none()) {

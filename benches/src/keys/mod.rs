@@ -1,0 +1,279 @@
+//! phi-keys: how often a KMS is asked, what a key in memory costs, how soon access ends, and what attackers of the key
+//! tables get, beside kms-aead, asherah and tink.
+
+mod asherah;
+#[path = "../../../phi-keys/tests/it/attacks.rs"]
+mod attacks;
+mod counting;
+mod kms_aead;
+mod lookup;
+mod rewrap;
+mod tink;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use phi_keys::{KekPolicy, KekSet, KekTarget, Keys, KmsAdmin, MemoryKeyStore, Scope, TokioSleeper};
+use phi_types::SubjectId;
+use tokio::task::JoinSet;
+
+use self::asherah::Asherah;
+use self::counting::Counting;
+use self::kms_aead::KmsAead;
+use self::lookup::Lookup;
+use self::tink::Tink;
+use crate::Result;
+use crate::measure::Effort;
+use crate::report::{Better, Report, Row};
+
+pub(crate) const NAME: &str = "phi-keys";
+
+const HOT: &str = "lookup of one hot key";
+const UNIFORM: &str = "lookup among 10,000 keys";
+const BY_KID: &str = "phi-keys by kid";
+const OPERATIONS: usize = 10_000;
+const PATIENTS: usize = 100;
+const TASKS: usize = 1_000;
+/// How often the KEK's status is asked for, and how long it is watched after it was disabled.
+const POLL: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_secs(4);
+
+pub(crate) fn run(effort: Effort) -> Result<Report> {
+    let mut report = Report::new("keys", NAME);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let lookup = runtime.block_on(Lookup::new())?;
+    for (workload, among) in [(HOT, 1), (UNIFORM, OPERATIONS)] {
+        let contenders = vec![lookup.active(among, NAME), lookup.by_kid(among, BY_KID), lookup.limit(among)];
+        report.measure(workload, effort, contenders);
+    }
+    for (workload, bar) in [(HOT, 150.0), (UNIFORM, 250.0)] {
+        report.bar(workload, "CPU time", report.cpu(workload, NAME), "ns", bar);
+    }
+    report.bar(HOT, "allocations of 1,000 lookups", lookup.allocations() as f64, "", 0.0);
+    runtime.block_on(async {
+        calls(&mut report).await?;
+        herd(&mut report).await?;
+        disabled(&mut report).await?;
+        killed(&mut report).await?;
+        rewrap::run(&mut report, effort).await?;
+        attacked(&mut report).await
+    })?;
+    Ok(report)
+}
+
+fn patient(number: usize) -> Result<Scope> {
+    Ok(Scope::from(SubjectId::new(format!("patient-{}", number % PATIENTS))?))
+}
+
+/// KMS calls of a process that starts over a store that is there already.
+async fn calls(report: &mut Report) -> Result<()> {
+    eprintln!("counting KMS calls …");
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Counting::new("kms", Duration::ZERO)?);
+    let process = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
+    let mut kids = Vec::with_capacity(PATIENTS);
+    let first = process().await?;
+    for number in 0..PATIENTS {
+        kids.push(first.data_key(&patient(number)?).await?.kid());
+    }
+    kms.take();
+    let keys = process().await?;
+    for number in 0..OPERATIONS {
+        keys.data_key(&patient(number)?).await?;
+    }
+    let writes = kms.take();
+    let keys = process().await?;
+    for number in 0..OPERATIONS {
+        keys.data_key_by_id(kids[number % PATIENTS], &patient(number)?).await?;
+    }
+    let reads = kms.take();
+    let domain_keys = 2.0;
+    let notes = "100 patients; the store root key and the domain key, once each";
+    both(report, NAME, writes, reads, notes);
+    report.bar("10,000 writes", "KMS calls per domain key", writes as f64 / domain_keys, "", 1.0);
+    report.bar("10,000 reads", "KMS calls per domain key", reads as f64 / domain_keys, "", 1.0);
+
+    let mut asherah = Asherah::new()?;
+    let place = |number: usize| format!("patient-{}", number % PATIENTS);
+    for number in 0..PATIENTS {
+        asherah.write(&place(number), "value")?;
+    }
+    asherah.restart();
+    asherah.take();
+    let sealed = (0..OPERATIONS).map(|number| asherah.write(&place(number), "value")).collect::<Result<Vec<_>>>()?;
+    let writes = asherah.take();
+    asherah.restart();
+    for (number, sealed) in sealed.iter().enumerate() {
+        asherah.read(&place(number), sealed)?;
+    }
+    both(report, asherah::NAME, writes, asherah.take(), "100 partitions, default policy; the system key, once");
+
+    let kms_aead = KmsAead::new().await?;
+    let mut sealed = Vec::with_capacity(OPERATIONS);
+    for number in 0..OPERATIONS {
+        sealed.push(kms_aead.write(&place(number), "value").await?);
+    }
+    let writes = kms_aead.take();
+    for (number, sealed) in sealed.iter().enumerate() {
+        kms_aead.read(&place(number), sealed).await?;
+    }
+    both(report, kms_aead::NAME, writes, kms_aead.take(), "a data key for each value; this version has no cache");
+
+    let tink = Tink::new()?;
+    let sealed = (0..OPERATIONS).map(|number| tink.write(&place(number), "value")).collect::<Result<Vec<_>>>()?;
+    let writes = tink.take();
+    for (number, sealed) in sealed.iter().enumerate() {
+        tink.read(&place(number), sealed)?;
+    }
+    both(report, tink::NAME, writes, tink.take(), "a data key for each value, no cache");
+    Ok(())
+}
+
+fn both(report: &mut Report, system: &str, writes: u64, reads: u64, notes: &str) {
+    for (workload, calls) in [("10,000 writes", writes), ("10,000 reads", reads)] {
+        let row = Row::new(workload, system, &crate::version(system), "KMS calls", calls as f64, "", Better::Lower);
+        report.row(row.with_notes(notes.to_owned()));
+    }
+}
+
+/// Many tasks that want one key which is in no cache.
+async fn herd(report: &mut Report) -> Result<()> {
+    const WORKLOAD: &str = "1,000 tasks on one cold key";
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Counting::new("kms", Duration::from_millis(20))?);
+    let process = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
+    process().await?.data_key(&patient(0)?).await?;
+    let keys = process().await?;
+    kms.take();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (keys, scope) = (keys.clone(), patient(0)?);
+        tasks.spawn(async move { keys.data_key(&scope).await.map(drop) });
+    }
+    for result in tasks.join_all().await {
+        result?;
+    }
+    let calls = kms.take();
+    if calls == 0 {
+        return Err("the key was not cold".into());
+    }
+    let row = |system: &str, calls: u64| {
+        Row::new(WORKLOAD, system, &crate::version(system), "KMS calls", calls as f64, "", Better::Lower)
+    };
+    report.row(row(NAME, calls).with_notes("a KMS that takes 20 ms".to_owned()));
+    report.bar(WORKLOAD, "KMS calls", calls as f64, "", 1.0);
+
+    let kms_aead = Arc::new(KmsAead::new().await?);
+    let sealed = Arc::new(kms_aead.write("a", "value").await?);
+    kms_aead.take();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (kms_aead, sealed) = (Arc::clone(&kms_aead), Arc::clone(&sealed));
+        tasks.spawn(async move { kms_aead.read("a", &sealed).await.map(drop).map_err(|error| error.to_string()) });
+    }
+    for result in tasks.join_all().await {
+        result?;
+    }
+    report.row(row(kms_aead::NAME, kms_aead.take()).with_notes("no cache".to_owned()));
+    Ok(())
+}
+
+/// How long a process goes on after its KEK was disabled.
+async fn disabled(report: &mut Report) -> Result<()> {
+    const WORKLOAD: &str = "a KEK is disabled";
+    const METRIC: &str = "last success after";
+    eprintln!("disabling a KEK …");
+    let kms = Counting::new("kms", Duration::ZERO)?;
+    let keys = Keys::builder(MemoryKeyStore::new()).kek(Arc::clone(&kms)).build().await?;
+    keys.data_key(&patient(0)?).await?;
+    let poller = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.poll_status(POLL, TokioSleeper::new()).await }
+    });
+    tokio::time::sleep(POLL / 2).await;
+    let _ = kms.kms.disable(&KekTarget::Kek).await?;
+    let scope = patient(0)?;
+    let ours = last_success(async || keys.data_key(&scope).await.is_ok_and(|key| key.is_live())).await;
+    poller.abort();
+    let row = |system: &str, seconds: f64, notes: &str| {
+        Row::new(WORKLOAD, system, &crate::version(system), METRIC, seconds, "s", Better::Lower)
+            .with_notes(notes.to_owned())
+    };
+    report.row(row(NAME, ours, "polled every second"));
+    report.bar(WORKLOAD, METRIC, ours, "s", POLL.as_secs_f64() + 1.0);
+
+    let asherah = Asherah::new()?;
+    let sealed = asherah.write("a", "value")?;
+    asherah.disable();
+    let theirs = last_success(async || asherah.read("a", &sealed).is_ok()).await;
+    report.row(row(asherah::NAME, theirs, "watched for 4 s; by default its cache looks again after an hour"));
+
+    let kms_aead = KmsAead::new().await?;
+    let sealed = kms_aead.write("a", "value").await?;
+    kms_aead.disable();
+    let theirs = last_success(async || kms_aead.read("a", &sealed).await.is_ok()).await;
+    report.row(row(kms_aead::NAME, theirs, "no cache: the KMS is asked for every value"));
+    Ok(())
+}
+
+async fn last_success(mut works: impl AsyncFnMut() -> bool) -> f64 {
+    let (began, mut last) = (Instant::now(), Duration::ZERO);
+    while began.elapsed() < WATCH {
+        if works().await {
+            last = began.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    last.as_secs_f64()
+}
+
+/// One of two KMSs dies while keys are used whose leases and ages end all the time.
+async fn killed(report: &mut Report) -> Result<()> {
+    const WORKLOAD: &str = "one of two KMSs is killed";
+    eprintln!("killing a KMS …");
+    let (east, west) = (Counting::new("east", Duration::ZERO)?, Counting::new("west", Duration::ZERO)?);
+    let set = KekSet::builder(KekPolicy::PrimaryWithFailover).kek(Arc::clone(&east)).kek(Arc::clone(&west)).build()?;
+    let keys = Keys::builder(MemoryKeyStore::new()).keks(set);
+    let keys = keys.lease(Duration::from_millis(20)).domain_key_age(Duration::from_secs(1)).build().await?;
+    let (began, mut done, mut failed, mut alive) = (Instant::now(), 0_u64, 0_u64, true);
+    while began.elapsed() < WATCH {
+        if alive && began.elapsed() > WATCH / 4 {
+            east.kill();
+            alive = false;
+        }
+        done += 1;
+        failed += u64::from(keys.data_key(&patient(usize::try_from(done)?)?).await.is_err());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    if west.take() == 0 || alive {
+        return Err("the other KMS was never asked".into());
+    }
+    let row = Row::new(WORKLOAD, NAME, &crate::version(NAME), "failed operations", failed as f64, "", Better::Lower);
+    report.row(row.with_notes(format!("of {done}, three quarters of them after the kill; domain keys last 1 s")));
+    report.bar(WORKLOAD, "failed operations", failed as f64, "", 0.0);
+    Ok(())
+}
+
+/// What who can write the key tables gets.
+async fn attacked(report: &mut Report) -> Result<()> {
+    eprintln!("attacking …");
+    let mut row = |name: &str, system: &str, refused: bool, notes: String| {
+        let (workload, version) = (format!("attack: {name}"), crate::version(system));
+        let refused = f64::from(u8::from(refused));
+        report.row(Row::new(&workload, system, &version, "refused", refused, "", Better::Higher).with_notes(notes));
+    };
+    let mut succeeded = 0_u32;
+    for attack in attacks::all().await {
+        let refused = attack.outcome.is_err();
+        succeeded += u32::from(attack.claimed && !refused);
+        let claim = if attack.claimed { "" } else { "not claimed; " };
+        let end = attack.outcome.err().map_or_else(|| "it opens".to_owned(), |error| error.to_string());
+        row(attack.name, NAME, refused, format!("{claim}{end}"));
+    }
+    for (name, refused, notes) in KmsAead::new().await?.attacks().await? {
+        row(name, kms_aead::NAME, refused, notes.to_owned());
+    }
+    for (name, refused, notes) in Asherah::attacks()? {
+        row(name, asherah::NAME, refused, notes.to_owned());
+    }
+    report.bar("attack: any that is claimed to be refused", "succeeded", f64::from(succeeded), "", 0.0);
+    Ok(())
+}
