@@ -23,6 +23,7 @@ pub(crate) struct Opened {
     newest: Tagger,
     older: Vec<Tagger>,
     domain: DomainKey,
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     is_rotated: bool,
 }
 
@@ -36,10 +37,17 @@ impl Opened {
         };
         let generations = || declared.generations().flat_map(|declared| domains.iter().map(move |key| (key, declared)));
         let older = generations().skip(1).map(|(key, declared)| tagger(key, declared)).collect::<Result<_, _>>()?;
-        // The active key is the first of at least one.
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
         let is_rotated = domains.len() > 1;
+        // The active key is the first of at least one.
         let domain = domains.into_iter().next().ok_or(IndexError::LeaseEnded)?;
-        Ok(Self { newest: tagger(&domain, &declared)?, older, domain, is_rotated })
+        Ok(Self {
+            newest: tagger(&domain, &declared)?,
+            older,
+            domain,
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            is_rotated,
+        })
     }
 
     /// Whether a tag of the newest version can be one of an earlier key all the same.

@@ -2,6 +2,7 @@
 
 use super::Database;
 use crate::reseal::layout::{Layout, quoted};
+#[cfg(feature = "postgres")]
 use crate::reseal::table::KeyKind;
 
 /// The statements of one table.
