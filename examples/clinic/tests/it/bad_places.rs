@@ -121,13 +121,13 @@ fn a_busy_port_is_named_before_anything_is_imported() {
 #[test]
 fn a_database_of_a_newer_version_is_refused() {
     let place = set_up();
-    for area in ["clinic", "phi_keys", "phi_audit", "phi_session"] {
+    for (area, newer) in [("clinic", "1001"), ("phi_keys", "1002"), ("phi_audit", "1001"), ("phi_session", "1001")] {
         let bump = |by: &str| {
             assert_eq!(place.change(format!("UPDATE {area}_schema SET version = version {by}")), 1);
         };
         bump("+ 1000");
         let line = one_line(&place.run());
-        assert!(line.contains("newer") && line.contains("1001"), "{area}: {line}");
+        assert!(line.contains("newer") && line.contains(newer), "{area}: {line}");
         bump("- 1000");
     }
     assert!(one_line(&place.run()).contains("bundle 1 of 1"));
