@@ -24,7 +24,7 @@
 //! - [`Sealer`] and [`Opener`]: asynchronous until the keys of a scope are there, synchronous from then on.
 //! - [`Sealed<T>`]: a sealed value as a column or a field of a message.
 //! - [`Record`]: a struct of sealed fields, with its names and indexes as constants.
-//! - [`file`]: files of any length, sealed and opened in constant memory, readable from any offset.
+//! - [`mod@file`]: files of any length, sealed and opened in constant memory, readable from any offset.
 //! - `backup` (feature `backup`): encrypted backups of folders and databases, and restore drills.
 //! - [`BlindIndex`]: search over sealed fields: equality, prefixes, several fields together; [`IndexPlan`] warns.
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
@@ -45,7 +45,7 @@
 //! - `tls`: the module `tls`, on rustls and ring.
 //! - `tower`: `tls::Hsts`, a layer for HTTP servers.
 //! - `backup`: the module `backup`. Needs the tokio runtime.
-//! - `tokio`: [files](file) through `AsyncRead`, `AsyncWrite` and `AsyncSeek`.
+//! - `tokio`: [files](mod@file) through `AsyncRead`, `AsyncWrite` and `AsyncSeek`.
 //!
 //! # How it fails
 //! Closed. When a key cannot be had, nothing is sealed or opened. What the cipher refuses is [`OpenError::Refused`], which
