@@ -30,7 +30,8 @@
 //! - `tls` (feature `tls`): servers and clients by one policy of versions and suites, client certificates, certificates
 //!   that are replaced while connections are open.
 //! - `reseal` (features `sqlite`, `postgres`): brings stored values under newer keys and indexes, resumable.
-//! - `shred_subject` (feature `sqlite`): ends access to a patient's data and removes its index tags, in one transaction.
+//! - `shred_subject` (feature `sqlite`) and `shred_subject_postgres` (feature `postgres`): ends access to a patient's data
+//!   and removes its index tags, in one transaction.
 //! - [`Padding`] hides how long values are, [`Sealer::hedged`] is for hosts that are restored from memory snapshots.
 //!
 //! The formats are those of `SPEC.md`, and frozen: a sealed field is 57 bytes longer than its plaintext, a file 96 bytes
@@ -41,7 +42,7 @@
 //! - `nfkc`: `Transform::NfkcLowercase`, for names that are written in several ways.
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
-//! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns.
+//! - `postgres`: [`Sealed<T>`] and [`Tag`] as PostgreSQL columns, and `shred_subject_postgres`.
 //! - `tls`: the module `tls`, on rustls and ring.
 //! - `tower`: `tls::Hsts`, a layer for HTTP servers.
 //! - `backup`: the module `backup`. Needs the tokio runtime.
@@ -82,7 +83,7 @@ mod record;
 pub mod reseal;
 mod seal;
 mod sealed;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod shred;
 mod threads;
 #[cfg(feature = "tls")]
@@ -103,5 +104,9 @@ pub use plaintext::{Json, JsonRef};
 pub use record::{Record, RecordError, RecordKey};
 pub use seal::{Padding, ScopedSealer, SealError, Sealer, SealerBuilder};
 pub use sealed::Sealed;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use shred::{IndexColumn, PendingSubjectShred, ShredError, SubjectShredded};
 #[cfg(feature = "sqlite")]
-pub use shred::{IndexColumn, PendingSubjectShred, ShredError, SubjectShredded, shred_subject, shred_subject_in};
+pub use shred::{shred_subject, shred_subject_in};
+#[cfg(feature = "postgres")]
+pub use shred::{shred_subject_in_postgres, shred_subject_postgres};

@@ -55,7 +55,7 @@ pub use transform::Transform;
 ///
 /// Whoever holds the index key can compute the tags of all possible values, and a billion social security numbers are
 /// minutes of work. The key therefore never leaves the process, and a tag outlives the key of its patient: shred with
-/// `shred_subject`, which sets the tags to `NULL`.
+/// `shred_subject` or `shred_subject_postgres`, which set the tags to `NULL`.
 ///
 /// An index proves nothing: whoever writes the database can copy a tag from one row to another. Open the row that was
 /// found, and compare.

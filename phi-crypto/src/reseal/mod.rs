@@ -52,7 +52,8 @@
 //! Rows that are put in behind the job while it runs are sealed by others. Start it when every process has the new key:
 //! after the longest lease. Then [`ResealJob::references`] says whether anything still needs an old key; if it does,
 //! [restart](ResealJobBuilder::restart) the job. The finished job is what [`Keys::retire`](phi_keys::Keys::retire) counts
-//! references with. While an earlier index domain key still opens, every indexed value is opened to compare its tag.
+//! references with; for an index domain key, which no tag names, it takes the finished job itself: see [`References`].
+//! While an earlier index domain key still opens, every indexed value is opened to compare its tag.
 //!
 //! # What it gives away
 //! The old bytes stay in free pages, write-ahead logs, replicas and backups until those are overwritten. The checkpoint

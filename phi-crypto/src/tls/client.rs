@@ -3,11 +3,14 @@
 use core::fmt;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::client::Resumption;
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, NamedGroup};
 
 use super::describe::{ClientCertificates, TlsDescription};
-use super::roots::ServerVerifier;
+use super::roots::{ServerVerifier, State};
 use super::{Identity, Roots, TlsError, TlsPolicy, protocols};
 
 /// A client's settings; made by [`TlsPolicy::client`].
@@ -66,10 +69,12 @@ impl TlsClientBuilder {
         config.require_ems = true;
         // Early data can be replayed.
         config.enable_early_data = false;
-        if roots.has_revocation_lists() {
+        config.resumption = if roots.has_revocation_lists() {
             // A resumed session shows no certificate that could have been revoked meanwhile.
-            config.resumption = Resumption::disabled();
-        }
+            Resumption::disabled()
+        } else {
+            Resumption::store(Arc::new(Sessions::new(&roots)))
+        };
         Ok(TlsClient { config: Arc::new(config), policy, roots, identity })
     }
 }
@@ -93,6 +98,58 @@ impl TlsClient {
         description.resumption = !self.roots.has_revocation_lists();
         description.set_roots(&self.roots);
         description
+    }
+}
+
+/// Servers of which a client remembers sessions, as many as rustls does.
+const SERVERS: usize = 256;
+
+/// Sessions to resume, for as long as the roots are those that the client was built with. A resumed session shows no
+/// certificate, and a connection that is still open brings further sessions under the authority that is no longer believed.
+#[derive(Debug)]
+struct Sessions {
+    kept: ClientSessionMemoryCache,
+    roots: Roots,
+    since: Arc<State>,
+}
+
+impl Sessions {
+    fn new(roots: &Roots) -> Self {
+        Self { kept: ClientSessionMemoryCache::new(SERVERS), since: roots.current(), roots: roots.clone() }
+    }
+
+    fn are_believed(&self) -> bool {
+        Arc::ptr_eq(&self.since, &self.roots.current())
+    }
+}
+
+impl ClientSessionStore for Sessions {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        self.kept.set_kx_hint(server, group);
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.kept.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, session: Tls12ClientSessionValue) {
+        self.kept.set_tls12_session(server, session);
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.kept.tls12_session(server).filter(|_| self.are_believed())
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.kept.remove_tls12_session(server);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.kept.insert_tls13_ticket(server, ticket);
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.kept.take_tls13_ticket(server).filter(|_| self.are_believed())
     }
 }
 

@@ -78,7 +78,8 @@ impl RootsBuilder {
 }
 
 impl Roots {
-    /// Reads the files again. On any error, everything stays as it was.
+    /// Reads the files again. On any error, everything stays as it was. A client that was built before resumes no session
+    /// after others were read: one that is resumed shows no certificate.
     ///
     /// # Errors
     /// [`TlsError`], which says what to mend.
@@ -157,6 +158,12 @@ fn valid_until(at: usize, list: &[u8], now: Timestamp) -> Result<Timestamp, TlsE
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Roots").field("sha256", &self.current().fingerprints).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("sha256", &self.fingerprints).finish_non_exhaustive()
     }
 }
 

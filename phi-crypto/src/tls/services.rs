@@ -45,6 +45,10 @@ impl TlsClient {
             return Err(TlsError::Address("it does not begin with postgres://"));
         }
         let query = url.split_once('?').map(|(_, query)| query);
+        // Libraries differ in where such an address ends, and what is put at its end would not be read as parameters.
+        if url.contains('#') || query.is_some_and(|query| query.contains(['?', '@'])) {
+            return Err(TlsError::Address("write `#`, and `?` and `@` of a password, as %23, %3F and %40"));
+        }
         if query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("ssl"))) {
             return Err(TlsError::Address("it sets TLS by itself: remove its ssl parameters"));
         }

@@ -1,6 +1,7 @@
-//! Columns and searches in PostgreSQL.
+//! Columns, searches, resealing and shredding in PostgreSQL.
 
 mod columns;
 mod reseal;
 mod search;
 mod server;
+mod shred;

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Barrier};
 
 use phi_crypto::tls::{Reloaded, TlsError};
-use rustls::HandshakeKind;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, Error, HandshakeKind};
 
-use super::support::{Authority, Connection, Files, Leaf, client, der};
+use super::support::{Authority, Connection, Files, Leaf, client, der, plain_server};
 
 const NAME: &str = "chart.example.org";
 
@@ -62,6 +63,27 @@ fn whatever_cannot_be_used_leaves_the_old_certificate_in_force() {
     files.pair("chart", &new);
     assert_eq!(identity.reload().unwrap(), Reloaded::Replaced);
     assert_ne!(server.describe(), before);
+}
+
+#[test]
+fn an_authority_that_is_dropped_is_believed_in_no_resumed_session_either() {
+    for version in [&TLS13, &TLS12] {
+        let files = Files::new();
+        let (root, other) = (Authority::new("root"), Authority::new("other"));
+        let server = plain_server(version, &root.issue(&Leaf::server(NAME)));
+        let roots = files.roots("roots.pem", &root.pem);
+        let client = files.policy.client(&roots).build().unwrap();
+        let open = || Connection::to(&client, Arc::clone(&server), NAME);
+        assert_eq!(open().unwrap().client.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(open().unwrap().client.handshake_kind(), Some(HandshakeKind::Resumed));
+        let mut before = open().unwrap();
+        assert!(client.describe().resumption);
+        files.write("roots.pem", &other.pem);
+        assert_eq!(roots.reload().unwrap(), Reloaded::Replaced);
+        before.talk();
+        let refused = open().map(|_| ());
+        assert_eq!(refused, Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)), "{version:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use phi_crypto::tls::{Identity, Roots, TlsClient, TlsPolicy, TlsServer};
 use phi_types::{ManualClock, Timestamp};
@@ -10,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use rustls::{ClientConnection, ServerConnection};
+use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// 2026-06-01, in the middle of what [`Leaf::new`] is valid for.
@@ -155,9 +156,14 @@ pub(super) struct Connection {
 impl Connection {
     /// A handshake in memory; the error is that of whoever refused.
     pub(super) fn open(client: &TlsClient, server: &TlsServer, name: &'static str) -> Result<Self, rustls::Error> {
+        Self::to(client, server.config(), name)
+    }
+
+    /// As [`open`](Self::open), to a server that is not of the policy.
+    pub(super) fn to(client: &TlsClient, server: Arc<ServerConfig>, name: &'static str) -> Result<Self, rustls::Error> {
         let mut connection = Self {
             client: ClientConnection::new(client.config(), name.try_into().unwrap()).unwrap(),
-            server: ServerConnection::new(server.config()).unwrap(),
+            server: ServerConnection::new(server).unwrap(),
         };
         connection.flush()?;
         assert!(!connection.client.is_handshaking() && !connection.server.is_handshaking());
@@ -207,6 +213,20 @@ impl Connection {
     pub(super) fn seen(&self) -> Vec<u8> {
         self.client.peer_certificates().unwrap()[0].to_vec()
     }
+}
+
+/// A server that speaks one version alone, by rustls without the policy.
+pub(super) fn plain_server(
+    version: &'static SupportedProtocolVersion,
+    (chain, key): &(String, String),
+) -> Arc<ServerConfig> {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(vec![der(chain).into()], key).unwrap())
 }
 
 pub(super) fn der(pem: &str) -> Vec<u8> {

@@ -1,10 +1,19 @@
 //! Shredding a subject: its keys and its index tags, together.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use core::fmt;
 
-use phi_keys::{Keys, PendingShred, Shredded};
-use phi_types::{Activity, SubjectId, Timestamp};
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+use phi_keys::{PendingShred, Shredded};
+use phi_types::{Activity, Timestamp};
+
+#[cfg(feature = "postgres")]
+pub use postgres::{shred_subject_in_postgres, shred_subject_postgres};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{shred_subject, shred_subject_in};
 
 /// A column that holds tags of a blind index, and how its rows name the subject.
 ///
@@ -23,30 +32,29 @@ enum Rows {
 }
 
 impl IndexColumn {
-    /// A column of a table whose rows hold the subject's id, as text or as a whole number, in `subject_column`.
+    /// A column of a table whose rows hold the subject's id in `subject_column`, as text or as a whole number.
+    ///
+    /// In PostgreSQL it may be of any type whose text is the id, such as a UUID in lower case; where it is not a text, a large
+    /// table wants an index over `(subject_column::text)`.
     #[must_use]
     pub const fn new(table: &'static str, column: &'static str, subject_column: &'static str) -> Self {
         Self { table, column, rows: Rows::OfSubject(subject_column) }
     }
 
-    /// A column of a table whose rows are found by an SQL condition, in which `?1` is the subject's id, as text:
-    /// `visit_id IN (SELECT id FROM visit WHERE patient_id = ?1)`.
+    /// A column of a table whose rows are found by an SQL condition, in which `$1` is the subject's id, as text:
+    /// `visit_id IN (SELECT id FROM visit WHERE patient_id = $1)`.
     #[must_use]
     pub const fn matching(table: &'static str, column: &'static str, condition: &'static str) -> Self {
         Self { table, column, rows: Rows::Where(condition) }
     }
 
-    fn clear(&self) -> String {
+    /// The statement that clears it; `of_subject` makes the condition on the quoted column of the subject.
+    fn clear(&self, of_subject: impl FnOnce(&str) -> String) -> String {
         let (table, column) = (quoted(self.table), quoted(self.column));
-        // A quoted name that is no column would be taken for a string by SQLite, and find no row; behind the table's name
-        // it is an error.
         let rows = match self.rows {
-            // Equal as text, so that `007431` is not the patient of number 7431; the first half is what an index answers,
-            // and finds a number in a column without a type as well.
-            Rows::OfSubject(subject_column) => {
-                let column = format!("{table}.{}", quoted(subject_column));
-                format!("{column} IN (?1, CAST(?1 AS INTEGER)) AND CAST({column} AS TEXT) = ?1")
-            }
+            // Behind the table's name: a quoted name that is no column would be taken for a string by SQLite, and find no
+            // row.
+            Rows::OfSubject(subject_column) => of_subject(&format!("{table}.{}", quoted(subject_column))),
             Rows::Where(condition) => condition.to_owned(),
         };
         format!("UPDATE {table} SET {column} = NULL WHERE ({rows}) AND {table}.{column} IS NOT NULL")
@@ -56,69 +64,6 @@ impl IndexColumn {
 /// A name as an SQL identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Shreds a subject: destroys its data keys, and sets its tags in every declared index column to `NULL`, in one
-/// transaction. A tag outlives the key otherwise, and whoever holds the index key can guess what it stands for.
-///
-/// The pool must be of the database in which both the key store and the columns are. Repeating it is harmless. What
-/// shredding does not reach, such as copies of the database made before, is said at [`Shredded`].
-///
-/// ```
-/// use phi_crypto::{IndexColumn, shred_subject};
-/// use phi_types::{Clock as _, SubjectId, SystemClock};
-/// use sqlx::SqlitePool;
-///
-/// const TAGS: [IndexColumn; 2] =
-///     [IndexColumn::new("patient", "ssn_tag", "id"), IndexColumn::new("patient", "mrn_tag", "id")];
-///
-/// async fn forget(
-///     keys: &phi_keys::Keys,
-///     pool: &SqlitePool,
-///     patient: &SubjectId,
-///     recorder: &dyn phi_types::Recorder,
-/// ) -> Result<(), Box<dyn std::error::Error>> {
-///     let shredded = shred_subject(keys, pool, patient, &TAGS).await?;
-///     recorder.record(shredded.activity(SystemClock::new().now())).await?;
-///     Ok(())
-/// }
-/// ```
-///
-/// # Errors
-/// [`ShredError`]. Unless it is [`ShredError::Unfinished`], nothing was shredded.
-pub async fn shred_subject(
-    keys: &Keys,
-    pool: &SqlitePool,
-    subject: &SubjectId,
-    columns: &[IndexColumn],
-) -> Result<SubjectShredded, ShredError> {
-    // Takes the write lock at once: a transaction that reads first could not be upgraded beside another writer.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(ShredError::Database)?;
-    let pending = shred_subject_in(keys, &mut transaction, subject, columns).await?;
-    transaction.commit().await.map_err(ShredError::Database)?;
-    pending.committed().await
-}
-
-/// As [`shred_subject`], within a transaction of the caller, who may remove more of the subject in it, commits it, and
-/// then calls [`PendingSubjectShred::committed`]. When the transaction is rolled back, nothing was shredded.
-///
-/// # Errors
-/// [`ShredError`]; the transaction is then to be rolled back.
-pub async fn shred_subject_in(
-    keys: &Keys,
-    connection: &mut SqliteConnection,
-    subject: &SubjectId,
-    columns: &[IndexColumn],
-) -> Result<PendingSubjectShred, ShredError> {
-    // First, because it also makes this connection overwrite what is deleted, such as the tags.
-    let pending = keys.shred_in(connection, subject).await.map_err(ShredError::Keys)?;
-    let mut tags = 0;
-    for column in columns {
-        let cleared = sqlx::query(AssertSqlSafe(column.clear())).bind(subject.expose()).execute(&mut *connection).await;
-        let cleared = cleared.map_err(|source| ShredError::Column { column: *column, source })?;
-        tags += cleared.rows_affected();
-    }
-    Ok(PendingSubjectShred { pending, tags })
 }
 
 /// A shred whose transaction has not ended. Until it is dropped, this process gives nobody a key of the subject.
