@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arrayvec::ArrayVec;
 use phi_keys::Scope;
 use phi_types::SubjectId;
 
@@ -21,11 +22,39 @@ const ON_STACK: usize = 320;
 /// Fields of which the beginning of their contexts is kept.
 const LEADS: usize = 64;
 
+/// Bytes that are encoded once and copied into many contexts.
+#[derive(Debug, Clone)]
+struct Piece {
+    bytes: Box<[u8]>,
+    /// The same bytes and zeros behind them, where they are that few: as many bytes are always copied, which takes no call.
+    padded: Option<[u8; PIECE]>,
+}
+
+/// Longer than most that contexts begin or end with.
+const PIECE: usize = 64;
+
+impl Piece {
+    fn new(bytes: &[u8]) -> Self {
+        let mut padded = [0; PIECE];
+        let fits = padded.get_mut(..bytes.len()).map(|place| place.copy_from_slice(bytes)).is_some();
+        Self { bytes: bytes.into(), padded: fits.then_some(padded) }
+    }
+
+    /// The value of the element that the bytes are, or nothing where they are none.
+    fn value(&self) -> Option<&[u8]> {
+        self.bytes.get(HEAD..)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 /// What a tenant's contexts begin with, encoded once for all its scopes.
 #[derive(Debug)]
 pub(crate) struct TenantAad {
     /// Its element; empty where no tenant is named.
-    tenant: Box<[u8]>,
+    tenant: Piece,
     /// Whether the tenant exceeds 2^32 − 1 bytes.
     too_long: bool,
     /// How contexts of some fields begin, each in the place of its field; a field whose place is taken is encoded anew.
@@ -49,11 +78,11 @@ impl TenantAad {
             && lead.count == count
             && lead.field.is_same_constant(field)
         {
-            out.push(&lead.bytes);
+            out.push_piece(&lead.piece);
         } else {
             out.lead(count, &self.tenant, field)?;
             if let Some(place) = place {
-                place.get_or_init(|| Lead { count, field, bytes: out.as_slice().into() });
+                place.get_or_init(|| Lead { count, field, piece: Piece::new(out.as_slice()) });
             }
         }
         out.keep_lead(count, field);
@@ -62,10 +91,10 @@ impl TenantAad {
 }
 
 /// One element, or nothing where there is no value; and whether the value is too long for one.
-fn encoded(tag: u8, value: Option<&str>) -> (Box<[u8]>, bool) {
+fn encoded(tag: u8, value: Option<&str>) -> (Piece, bool) {
     let mut out = AadBuf::new();
     let too_long = value.is_some_and(|value| out.element(tag, value.as_bytes()).is_err());
-    (out.as_slice().into(), too_long)
+    (Piece::new(out.as_slice()), too_long)
 }
 
 /// What contexts of so many elements in one field begin with: all before the record id.
@@ -73,7 +102,7 @@ fn encoded(tag: u8, value: Option<&str>) -> (Box<[u8]>, bool) {
 struct Lead {
     count: u8,
     field: Field,
-    bytes: Box<[u8]>,
+    piece: Piece,
 }
 
 /// The elements that a scope adds to every context, encoded once.
@@ -81,7 +110,7 @@ struct Lead {
 pub(crate) struct ScopeAad {
     tenant: Arc<TenantAad>,
     /// Its element; empty where the scope is no subject.
-    subject: Box<[u8]>,
+    subject: Piece,
     /// Whether an element exceeds 2^32 − 1 bytes.
     too_long: bool,
 }
@@ -102,19 +131,20 @@ impl ScopeAad {
 
     /// Writes the associated data of a context in this scope. A buffer serves one scope: what it holds of the context
     /// before is kept where the next begins alike.
+    #[inline]
     pub(crate) fn write<'out>(&self, context: &Context<'_>, out: &'out mut AadBuf) -> Result<&'out [u8], ContextError> {
-        if let Some(element) = context.repeated {
+        if let Some(element) = context.repeated() {
             return Err(ContextError::Repeated { element });
         }
         if self.too_long {
             return Err(ContextError::TooLong);
         }
-        if context.tenant.is_some_and(|named| self.tenant.tenant.get(HEAD..) != Some(named.as_bytes())) {
+        if context.named_tenant().is_some_and(|named| self.tenant.tenant.value() != Some(named.as_bytes())) {
             return Err(ContextError::OtherTenant);
         }
         // A group's key is nobody's in particular: records in it may name any subject.
         let named = context.subject.map(|subject| subject.expose().as_bytes());
-        if !self.subject.is_empty() && named.is_some() && self.subject.get(HEAD..) != named {
+        if !self.subject.is_empty() && named.is_some() && self.subject.value() != named {
             return Err(ContextError::OtherSubject);
         }
         let optional = [
@@ -123,7 +153,7 @@ impl ScopeAad {
             !self.subject.is_empty() || named.is_some(),
             context.row_version.is_some(),
         ];
-        let count = 2 + optional.into_iter().map(usize::from).sum::<usize>() + context.pairs.len();
+        let count = 2 + optional.into_iter().map(usize::from).sum::<usize>() + context.pairs().len();
         let count = u8::try_from(count).map_err(|_| ContextError::TooMany)?;
 
         self.tenant.begin(count, context.field, out)?;
@@ -131,14 +161,14 @@ impl ScopeAad {
             out.element(tag::RECORD_ID, id.text(&mut [0; ROOM]))?;
         }
         match named {
-            _ if !self.subject.is_empty() => out.push(&self.subject),
+            _ if !self.subject.is_empty() => out.push_piece(&self.subject),
             Some(subject) => out.element(tag::SUBJECT, subject)?,
             None => {}
         }
         if let Some(version) = context.row_version {
             out.element(tag::ROW_VERSION, &version.to_be_bytes())?;
         }
-        for (key, value) in &context.pairs {
+        for (key, value) in context.pairs() {
             out.pair(key.as_bytes(), value.as_bytes())?;
         }
         Ok(out.as_slice())
@@ -148,13 +178,12 @@ impl ScopeAad {
 /// The associated data of exactly what a context names.
 pub(crate) fn of(context: &Context<'_>) -> Result<Vec<u8>, ContextError> {
     let mut out = AadBuf::new();
-    ScopeAad::new(&TenantAad::new(context.tenant), context.subject).write(context, &mut out).map(<[u8]>::to_vec)
+    ScopeAad::new(&TenantAad::new(context.named_tenant()), context.subject).write(context, &mut out).map(<[u8]>::to_vec)
 }
 
 /// Bytes of associated data under construction.
 pub(crate) struct AadBuf {
-    stack: [u8; ON_STACK],
-    used: usize,
+    stack: ArrayVec<u8, ON_STACK>,
     /// Holds everything as soon as the stack part is too small.
     heap: Vec<u8>,
     /// What the buffer begins with: so many elements, the tenant and this field, in so many bytes on the stack.
@@ -163,11 +192,11 @@ pub(crate) struct AadBuf {
 
 impl AadBuf {
     pub(crate) const fn new() -> Self {
-        Self { stack: [0; ON_STACK], used: 0, heap: Vec::new(), lead: None }
+        Self { stack: ArrayVec::new_const(), heap: Vec::new(), lead: None }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        if self.heap.is_empty() { self.stack.get(..self.used).unwrap_or_default() } else { &self.heap }
+        if self.heap.is_empty() { &self.stack } else { &self.heap }
     }
 
     /// Goes back to the beginning of a context, and says whether it is one of so many elements in this field.
@@ -178,18 +207,19 @@ impl AadBuf {
             && led == count
             && last.is_same_constant(field)
         {
-            self.used = end;
+            self.stack.truncate(end);
             return true;
         }
-        (self.used, self.lead) = (0, None);
+        self.stack.clear();
+        self.lead = None;
         false
     }
 
     /// Writes what stands before the record id.
-    fn lead(&mut self, count: u8, tenant: &[u8], field: Field) -> Result<(), ContextError> {
+    fn lead(&mut self, count: u8, tenant: &Piece, field: Field) -> Result<(), ContextError> {
         self.push(MAGIC);
         self.push(&[count]);
-        self.push(tenant);
+        self.push_piece(tenant);
         self.element(tag::RECORD_TYPE, field.record_type().as_bytes())?;
         self.element(tag::FIELD, field.name().as_bytes())
     }
@@ -198,7 +228,7 @@ impl AadBuf {
     #[inline]
     fn keep_lead(&mut self, count: u8, field: Field) {
         if self.heap.is_empty() {
-            self.lead = Some((count, field, self.used));
+            self.lead = Some((count, field, self.stack.len()));
         }
     }
 
@@ -207,16 +237,6 @@ impl AadBuf {
     fn element(&mut self, tag: u8, value: &[u8]) -> Result<(), ContextError> {
         let length = u32::try_from(value.len()).map_err(|_| ContextError::TooLong)?;
         let [a, b, c, d] = length.to_be_bytes();
-        let end = self.used.saturating_add(HEAD).saturating_add(value.len());
-        if self.heap.is_empty()
-            && let Some(room) = self.stack.get_mut(self.used..end)
-            && let Some((head, room)) = room.split_first_chunk_mut::<HEAD>()
-        {
-            *head = [tag, a, b, c, d];
-            room.copy_from_slice(value);
-            self.used = end;
-            return Ok(());
-        }
         self.push(&[tag, a, b, c, d]);
         self.push(value);
         Ok(())
@@ -236,23 +256,30 @@ impl AadBuf {
     }
 
     #[inline]
-    fn push(&mut self, bytes: &[u8]) {
-        if self.heap.is_empty() {
-            let end = self.used.saturating_add(bytes.len());
-            if let Some(room) = self.stack.get_mut(self.used..end) {
-                room.copy_from_slice(bytes);
-                self.used = end;
-                return;
-            }
+    fn push_piece(&mut self, piece: &Piece) {
+        let end = self.stack.len() + piece.bytes.len();
+        if self.heap.is_empty()
+            && let Some(padded) = &piece.padded
+            && self.stack.try_extend_from_slice(padded).is_ok()
+        {
+            self.stack.truncate(end);
+        } else {
+            self.push(&piece.bytes);
         }
-        self.push_to_heap(bytes);
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        if !self.heap.is_empty() || self.stack.try_extend_from_slice(bytes).is_err() {
+            self.push_to_heap(bytes);
+        }
     }
 
     #[cold]
     fn push_to_heap(&mut self, bytes: &[u8]) {
         if self.heap.is_empty() {
-            self.heap.reserve(self.used.saturating_add(bytes.len()).saturating_mul(2));
-            self.heap.extend_from_slice(self.stack.get(..self.used).unwrap_or_default());
+            self.heap.reserve(self.stack.len().saturating_add(bytes.len()).saturating_mul(2));
+            self.heap.extend_from_slice(&self.stack);
         }
         self.heap.extend_from_slice(bytes);
     }

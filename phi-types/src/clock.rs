@@ -25,8 +25,15 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The wall clock, in UTC.
     fn now(&self) -> Timestamp;
 
-    /// Time since a fixed but arbitrary point of this process; never goes back.
+    /// Time since a fixed but arbitrary point; never goes back within a process.
     fn monotonic(&self) -> Duration;
+
+    /// [`monotonic`](Self::monotonic) and [`now`](Self::now) as they were a moment ago, for deadlines that are looked at on
+    /// every operation: a clock that can be read for less when it may be behind by a tick does so here. A tick is what
+    /// the machine needs to notice that time passes, about 10 ms at most.
+    fn recent(&self) -> (Duration, Timestamp) {
+        (self.monotonic(), self.now())
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
@@ -36,6 +43,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn monotonic(&self) -> Duration {
         (**self).monotonic()
+    }
+
+    fn recent(&self) -> (Duration, Timestamp) {
+        (**self).recent()
     }
 }
 
@@ -63,12 +74,41 @@ impl Clock for SystemClock {
         }
     }
 
+    #[cfg(not(all(feature = "coarse-clock", target_os = "linux")))]
     fn monotonic(&self) -> Duration {
         use std::sync::OnceLock;
         use std::time::Instant;
 
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         ORIGIN.get_or_init(Instant::now).elapsed()
+    }
+
+    #[cfg(all(feature = "coarse-clock", target_os = "linux"))]
+    fn monotonic(&self) -> Duration {
+        linux::read(linux::ClockId::Monotonic)
+    }
+
+    #[cfg(all(feature = "coarse-clock", target_os = "linux"))]
+    fn recent(&self) -> (Duration, Timestamp) {
+        let wall = linux::read(linux::ClockId::RealtimeCoarse);
+        (linux::read(linux::ClockId::MonotonicCoarse), Timestamp::UNIX_EPOCH.saturating_add(wall))
+    }
+}
+
+/// The clocks of Linux: the coarse ones are what the kernel noted at its last tick, and are read without asking the
+/// processor for the time.
+#[cfg(all(feature = "coarse-clock", target_os = "linux"))]
+mod linux {
+    use core::time::Duration;
+
+    pub(super) use rustix::time::ClockId;
+
+    /// The time since the clock's origin; zero where it stands before it.
+    pub(super) fn read(clock: ClockId) -> Duration {
+        let time = rustix::time::clock_gettime(clock);
+        // The kernel gives nanoseconds within a second, which fit 32 bits.
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        u64::try_from(time.tv_sec).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanos))
     }
 }
 
@@ -133,6 +173,24 @@ mod tests {
         assert!(clock.now() > Timestamp::from_unix_seconds(1_735_689_600));
         let first = clock.monotonic();
         assert!(clock.monotonic() >= first);
+    }
+
+    #[test]
+    fn recent_readings_are_behind_by_a_tick_at_most_and_never_ahead() {
+        let clock = SystemClock::new();
+        let mut last = Duration::ZERO;
+        let until = clock.monotonic() + Duration::from_millis(50);
+        while clock.monotonic() < until {
+            let (monotonic, wall) = clock.recent();
+            let (now, wall_now) = (clock.monotonic(), clock.now());
+            assert!(monotonic >= last && monotonic <= now && wall <= wall_now, "{last:?} {monotonic:?} {now:?}");
+            last = monotonic;
+        }
+        // Both move, and by as much: a machine under load may notice a tick late, but not by seconds.
+        let (monotonic, wall) = clock.recent();
+        assert!(clock.monotonic() - monotonic < Duration::from_secs(5));
+        assert!(clock.now().saturating_since(wall) < Duration::from_secs(5));
+        assert!(monotonic + Duration::from_secs(5) > until);
     }
 
     #[test]

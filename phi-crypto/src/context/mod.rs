@@ -52,13 +52,20 @@ pub(crate) mod tag {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context<'a> {
     pub(crate) field: Field,
-    pub(crate) tenant: Option<&'a str>,
     pub(crate) record_id: Option<RecordId<'a>>,
     pub(crate) subject: Option<&'a SubjectId>,
     pub(crate) row_version: Option<u64>,
-    pub(crate) pairs: Vec<(&'a str, &'a str)>,
+    /// What few contexts have, apart, so that a batch of the others is small.
+    rare: Option<Box<Rare<'a>>>,
+}
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Rare<'a> {
+    tenant: Option<&'a str>,
+    /// Sorted by their keys.
+    pairs: Vec<(&'a str, &'a str)>,
     /// An element that was set twice; reported when the context is used.
-    pub(crate) repeated: Option<&'static str>,
+    repeated: Option<&'static str>,
 }
 
 impl<'a> Context<'a> {
@@ -70,22 +77,14 @@ impl<'a> Context<'a> {
     }
 
     pub(super) const fn of(field: Field) -> Self {
-        Self {
-            field,
-            tenant: None,
-            record_id: None,
-            subject: None,
-            row_version: None,
-            pairs: Vec::new(),
-            repeated: None,
-        }
+        Self { field, record_id: None, subject: None, row_version: None, rare: None }
     }
 
     /// Binds the tenant. Sealers and openers do so by themselves; a tenant that is named must be theirs.
     #[must_use]
     pub fn tenant(mut self, tenant: &'a str) -> Self {
-        self.note_repeat(self.tenant.is_some(), "tenant");
-        self.tenant = Some(tenant);
+        self.note_repeat(self.named_tenant().is_some(), "tenant");
+        self.rare_mut().tenant = Some(tenant);
         self
     }
 
@@ -118,10 +117,11 @@ impl<'a> Context<'a> {
     /// once.
     #[must_use]
     pub fn pair(mut self, key: &'a str, value: &'a str) -> Self {
-        let at = self.pairs.partition_point(|(given, _)| given.as_bytes() < key.as_bytes());
-        let taken = self.pairs.get(at).is_some_and(|(given, _)| *given == key);
+        let pairs = &mut self.rare_mut().pairs;
+        let at = pairs.partition_point(|(given, _)| given.as_bytes() < key.as_bytes());
+        let taken = pairs.get(at).is_some_and(|(given, _)| *given == key);
+        pairs.insert(at, (key, value));
         self.note_repeat(taken, "pair");
-        self.pairs.insert(at, (key, value));
         self
     }
 
@@ -139,9 +139,27 @@ impl<'a> Context<'a> {
         aad::of(self)
     }
 
+    pub(crate) fn named_tenant(&self) -> Option<&'a str> {
+        self.rare.as_ref()?.tenant
+    }
+
+    /// The pairs, sorted by their keys.
+    pub(crate) fn pairs(&self) -> &[(&'a str, &'a str)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.pairs)
+    }
+
+    /// The first element that was set twice.
+    pub(crate) fn repeated(&self) -> Option<&'static str> {
+        self.rare.as_ref()?.repeated
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare<'a> {
+        self.rare.get_or_insert_default()
+    }
+
     fn note_repeat(&mut self, taken: bool, element: &'static str) {
-        if taken && self.repeated.is_none() {
-            self.repeated = Some(element);
+        if taken {
+            self.rare_mut().repeated.get_or_insert(element);
         }
     }
 }

@@ -246,11 +246,10 @@ impl<'s, 'a> Pass<'s, 'a> {
 
     /// Where the message key of a value is, after it was derived if need be.
     fn key(&mut self, data: &DataKey, parts: &Parts<'_>) -> Result<usize, OpenError> {
-        let (suite, salt) = (parts.suite(), parts.salt());
-        let known = self.keys.iter().position(|key| key.salt() == salt && key.suite() == suite);
-        if let Some(at) = known {
-            return Ok(at);
+        if let Some(known) = self.keys.iter().position(|key| key.is_named_by(parts)) {
+            return Ok(known);
         }
+        let (suite, salt) = (parts.suite(), parts.salt());
         let derived = data.derive(Label::FIELD, &f1::key_info(suite, &salt)).map_err(|_| OpenError::LeaseEnded)?;
         let key = MessageKey::from_derived(&derived, data.kid(), suite, salt);
         let at = self.next;

@@ -59,7 +59,9 @@ impl ScopedOpener {
     /// [`OpenError`]: precise where the value was never sealed, its key is not held or the lease has ended;
     /// [`OpenError::Refused`], without detail, where the cipher refuses.
     pub fn open<T: Openable>(&self, sealed: &Sealed<T>, context: &Context<'_>) -> Result<Phi<T>, OpenError> {
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(sealed.as_bytes().len()));
+        // Room for the plaintext and the tag, which the cipher works on.
+        let room = sealed.as_bytes().len().saturating_sub(f1::HEADER_LEN);
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(room));
         self.open_into(sealed.as_bytes(), context, &mut plaintext)?;
         Ok(Phi::new(T::from_plaintext(plaintext)?))
     }
@@ -98,8 +100,10 @@ impl ScopedOpener {
         buffer: &'out mut Vec<u8>,
         context: &Context<'_>,
     ) -> Result<Phi<&'out [u8]>, OpenError> {
-        let header = f1::parse(buffer)?.header();
-        self.attempt(&header, context, |key, aad| key.open_in_place(aad, buffer))?;
+        f1::parse(buffer)?;
+        // It was parsed, so it has a header.
+        let header = *buffer.first_chunk().unwrap_or(&[0; f1::HEADER_LEN]);
+        self.attempt(&f1::parse_header(&header)?, context, |key, aad| key.open_in_place(aad, buffer))?;
         Ok(Phi::new(buffer))
     }
 
@@ -200,8 +204,7 @@ impl Held {
         open: impl FnOnce(&MessageKey) -> Result<R, f1::OpenError>,
     ) -> Result<R, OpenError> {
         if let Some(key) = self.first.get()
-            && key.salt() == parts.salt()
-            && key.suite() == parts.suite()
+            && key.is_named_by(parts)
         {
             return open(key).map_err(|_| OpenError::Refused);
         }

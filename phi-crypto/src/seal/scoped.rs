@@ -40,7 +40,7 @@ impl ScopedSealer {
     /// has ended, or the operating system gives no random bytes.
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(f1::OVERHEAD + plaintext.len() + self.0.padding(plaintext.len())?);
         self.seal_into(&plaintext, context, &mut out)?;
         Ok(Sealed::trusted(Bytes::Own(out)))
     }
@@ -157,6 +157,7 @@ impl Inner {
     }
 
     /// Checks the lease and takes room in the current epoch.
+    #[inline]
     fn reserve(&self, messages: usize, bytes: usize) -> Result<Current<'_>, SealError> {
         let Self { shared, data, epochs, first, .. } = self;
         let now = data.live_at().ok_or(SealError::LeaseEnded)?;

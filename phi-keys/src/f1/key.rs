@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::padding::{MARK, pad, unpadded_len};
 use super::{
-    HEADER_LEN, MAX_PLAINTEXT, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite, key_info, parse,
+    HEADER_LEN, MAX_PLAINTEXT, NAME_LEN, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite, key_info, parse,
 };
 use crate::derive::{self, KEY_LEN, Label};
 use crate::id::KeyId;
@@ -20,6 +20,8 @@ pub struct MessageKey {
     suite: Suite,
     kid: KeyId,
     salt: [u8; SALT_LEN],
+    /// What each of its values begins with.
+    name: [u8; NAME_LEN],
 }
 
 impl MessageKey {
@@ -37,7 +39,7 @@ impl MessageKey {
     pub fn from_derived(message_key: &[u8; KEY_LEN], kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
         #[expect(clippy::expect_used, reason = "fails only for a wrong key length, and both ciphers take 32 bytes")]
         let key = UnboundKey::new(suite.cipher(), message_key).expect("both ciphers take keys of 32 bytes");
-        Self { cipher: LessSafeKey::new(key), suite, kid, salt }
+        Self { cipher: LessSafeKey::new(key), suite, kid, salt, name: name(suite, kid, &salt) }
     }
 
     /// The name of the key that the message key was derived from.
@@ -83,6 +85,7 @@ impl MessageKey {
     /// # Errors
     /// [`SealError`] when the plaintext or the padding is longer than [`MAX_PLAINTEXT`], or the suite does not have such
     /// padding; `out` is then as it was.
+    #[inline]
     pub fn seal_padded_into(
         &self,
         nonce: Nonce,
@@ -96,7 +99,8 @@ impl MessageKey {
         let start = out.len();
         // One reservation, so that no plaintext is left behind in memory that a growing vector gave back.
         out.reserve(OVERHEAD + plaintext.len() + padding);
-        out.extend_from_slice(&self.header(&nonce));
+        out.extend_from_slice(&self.name);
+        out.extend_from_slice(&nonce);
         out.extend_from_slice(plaintext);
         pad(out, padding);
         self.encrypt(nonce, aad, start, out)
@@ -127,9 +131,10 @@ impl MessageKey {
         // The buffer grows by zeros, the plaintext moves up by a header, and what it leaves is overwritten by the header.
         buffer.resize(HEADER_LEN + length + padding, 0);
         buffer.copy_within(..length, HEADER_LEN);
-        let header = self.header(&nonce);
-        if let Some(place) = buffer.get_mut(..HEADER_LEN) {
-            place.copy_from_slice(&header);
+        if let Some((name, rest)) = buffer.split_first_chunk_mut()
+            && let Some(place) = rest.first_chunk_mut()
+        {
+            (*name, *place) = (self.name, nonce);
         }
         if padding > 0
             && let Some(tail) = buffer.get_mut(HEADER_LEN + length..)
@@ -156,14 +161,15 @@ impl MessageKey {
     ///
     /// # Errors
     /// As [`open`](Self::open); `out` is then as it was.
+    #[inline]
     pub fn open_into(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
-        if !self.seals(parts) {
+        if !self.is_named_by(parts) {
             return Err(OpenError);
         }
         let start = out.len();
         out.extend_from_slice(parts.body);
         let body = out.get_mut(start..).unwrap_or_default();
-        match self.decrypt(parts.nonce, aad, 0, body) {
+        match self.decrypt(*parts.nonce, aad, 0, body) {
             Some(length) => {
                 // Behind the plaintext stand only padding and the tag.
                 out.truncate(start + length);
@@ -182,10 +188,11 @@ impl MessageKey {
     /// As [`open`](Self::open). When the cipher refuses, `buffer` is empty: it was overwritten by the attempt.
     pub fn open_in_place(&self, aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), OpenError> {
         let parts = parse(buffer).map_err(|_| OpenError)?;
-        if !self.seals(&parts) {
+        if !self.is_named_by(&parts) {
             return Err(OpenError);
         }
-        match self.decrypt(parts.nonce, aad, HEADER_LEN, buffer) {
+        let nonce = *parts.nonce;
+        match self.decrypt(nonce, aad, HEADER_LEN, buffer) {
             Some(length) => {
                 buffer.truncate(length);
                 Ok(())
@@ -197,29 +204,21 @@ impl MessageKey {
         }
     }
 
-    /// Whether a value names this message key.
-    fn seals(&self, parts: &Parts<'_>) -> bool {
-        (parts.suite, parts.kid, parts.salt) == (self.suite, self.kid, self.salt)
+    /// Whether a value names this message key: its suite, kid and salt are those of the key.
+    #[must_use]
+    #[inline]
+    pub fn is_named_by(&self, parts: &Parts<'_>) -> bool {
+        *parts.name == self.name
     }
 
+    #[inline]
     fn admit(&self, length: usize, padding: usize) -> Result<(), SealError> {
         let fits = length <= MAX_PLAINTEXT && padding <= MAX_PLAINTEXT;
         if fits && self.suite.is_padded() == (padding > 0) { Ok(()) } else { Err(SealError) }
     }
 
-    fn header(&self, nonce: &[u8; 12]) -> [u8; HEADER_LEN] {
-        let mut header = [0; HEADER_LEN];
-        let (suite, rest) = header.split_at_mut(1);
-        let (kid, rest) = rest.split_at_mut(16);
-        let (salt, last) = rest.split_at_mut(SALT_LEN);
-        suite.copy_from_slice(&[self.suite.byte()]);
-        kid.copy_from_slice(self.kid.as_bytes());
-        salt.copy_from_slice(&self.salt);
-        last.copy_from_slice(nonce);
-        header
-    }
-
     /// Encrypts what stands behind the header at `start`, and appends the tag.
+    #[inline]
     fn encrypt(&self, nonce: [u8; 12], aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
         let nonce = CipherNonce::assume_unique_for_key(nonce);
         // The caller has just written the header; an empty slice is never taken.
@@ -239,11 +238,20 @@ impl MessageKey {
 
     /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`: the length of the
     /// plaintext.
+    #[inline]
     fn decrypt(&self, nonce: [u8; 12], aad: &[u8], from: usize, bytes: &mut [u8]) -> Option<usize> {
         let nonce = CipherNonce::assume_unique_for_key(nonce);
         let plaintext = self.cipher.open_within(nonce, Aad::from(aad), bytes, from..).ok()?;
         if self.suite.is_padded() { unpadded_len(plaintext) } else { Some(plaintext.len()) }
     }
+}
+
+/// What values of a message key begin with: `suite ‖ kid ‖ salt`.
+fn name(suite: Suite, kid: KeyId, salt: &[u8; SALT_LEN]) -> [u8; NAME_LEN] {
+    let parts = [suite.byte()].into_iter().chain(*kid.as_bytes()).chain(*salt);
+    let mut name = [0; NAME_LEN];
+    name.iter_mut().zip(parts).for_each(|(place, byte)| *place = byte);
+    name
 }
 
 /// Overwrites and removes everything from `start` on.

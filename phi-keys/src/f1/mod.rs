@@ -42,7 +42,9 @@ use crate::id::KeyId;
 use crate::random::{self, NoRandomness};
 
 /// Bytes before the ciphertext: suite, kid, salt and nonce.
-pub const HEADER_LEN: usize = 1 + 16 + 12 + 12;
+pub const HEADER_LEN: usize = NAME_LEN + 12;
+/// The bytes of them that all values under one message key begin with: suite, kid and salt.
+const NAME_LEN: usize = 1 + 16 + SALT_LEN;
 /// Bytes of the authentication tag behind the ciphertext.
 pub const TAG_LEN: usize = 16;
 /// Bytes that a sealed value is longer than its plaintext.
@@ -72,9 +74,11 @@ pub const fn key_info(suite: Suite, salt: &[u8; SALT_LEN]) -> [u8; 1 + SALT_LEN]
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     suite: Suite,
-    kid: KeyId,
-    salt: [u8; SALT_LEN],
-    nonce: [u8; 12],
+    /// Suite, kid and salt: what names the message key.
+    name: &'a [u8; NAME_LEN],
+    kid: &'a [u8; 16],
+    salt: &'a [u8; SALT_LEN],
+    nonce: &'a [u8; 12],
     /// Ciphertext and tag.
     body: &'a [u8],
 }
@@ -89,19 +93,13 @@ impl Parts<'_> {
     /// The name of the key that sealed it.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
-        self.kid
+        KeyId::from_bytes(*self.kid)
     }
 
     /// The salt of its message key.
     #[must_use]
     pub const fn salt(&self) -> [u8; SALT_LEN] {
-        self.salt
-    }
-
-    /// The same header over no ciphertext, for when the value is opened in its own memory.
-    #[must_use]
-    pub const fn header(&self) -> Parts<'static> {
-        Parts { suite: self.suite, kid: self.kid, salt: self.salt, nonce: self.nonce, body: &[] }
+        *self.salt
     }
 
     /// Bytes of the plaintext, with its padding if the suite has some.
@@ -116,15 +114,28 @@ impl Parts<'_> {
 /// # Errors
 /// [`FormatError::NotSealed`] when it has fewer than 57 bytes or no known suite byte.
 pub fn parse(sealed: &[u8]) -> Result<Parts<'_>, FormatError> {
-    let (&suite, rest) = sealed.split_first().ok_or(FormatError::NotSealed)?;
-    let (kid, rest) = rest.split_first_chunk().ok_or(FormatError::NotSealed)?;
-    let (salt, rest) = rest.split_first_chunk().ok_or(FormatError::NotSealed)?;
-    let (nonce, body) = rest.split_first_chunk().ok_or(FormatError::NotSealed)?;
+    let (header, body) = sealed.split_first_chunk().ok_or(FormatError::NotSealed)?;
     if body.len() < TAG_LEN {
         return Err(FormatError::NotSealed);
     }
-    let suite = Suite::from_byte(suite)?;
-    Ok(Parts { suite, kid: KeyId::from_bytes(*kid), salt: *salt, nonce: *nonce, body })
+    Ok(Parts { body, ..parse_header(header)? })
+}
+
+/// Takes the header of a value apart, as if no ciphertext followed: for a value that is opened in its own memory, where
+/// the header is kept apart meanwhile.
+///
+/// # Errors
+/// [`FormatError::NotSealed`] when its first byte names no suite.
+pub fn parse_header(header: &[u8; HEADER_LEN]) -> Result<Parts<'_>, FormatError> {
+    // Each part is taken off what the lengths above add up to, so none is missing.
+    let part = || {
+        let (name, nonce) = header.split_first_chunk::<NAME_LEN>()?;
+        let (suite, rest) = name.split_first()?;
+        let (kid, salt) = rest.split_first_chunk()?;
+        Some((*suite, name, kid, salt.first_chunk()?, nonce.first_chunk()?))
+    };
+    let (suite, name, kid, salt, nonce) = part().ok_or(FormatError::NotSealed)?;
+    Ok(Parts { suite: Suite::from_byte(suite)?, name, kid, salt, nonce, body: &[] })
 }
 
 #[cfg(test)]

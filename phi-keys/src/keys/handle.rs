@@ -141,10 +141,11 @@ impl Cell {
         Arc::new(Self::until(self.key.clone(), self.full_id, &self.gate, lease, self.until))
     }
 
-    /// The monotonic time, unless the lease's time has come, whatever the generation.
+    /// The monotonic time, unless the lease's time has come, whatever the generation. A tick late at most: whoever waits for
+    /// the end of a lease allows for more than that.
     fn time_left_at(&self) -> Option<Duration> {
-        let now = self.gate.clock.monotonic();
-        (now < self.lease.end.monotonic && self.gate.clock.now() < self.lease.end.wall).then_some(now)
+        let (now, wall) = self.gate.clock.recent();
+        (now < self.lease.end.monotonic && wall < self.lease.end.wall).then_some(now)
     }
 
     /// The same key for a few seconds more, if its time came less than `grace` ago.
@@ -248,7 +249,7 @@ macro_rules! handle {
             }
 
             /// Whether the lease lasts: its time has not come and nothing was shredded since. Costs one atomic load and
-            /// two readings of the clock.
+            /// one reading of the [recent](phi_types::Clock::recent) time.
             #[must_use]
             pub fn is_live(&self) -> bool {
                 self.0.is_live()
