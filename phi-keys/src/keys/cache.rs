@@ -1,13 +1,14 @@
 //! The data keys that this process holds: so many of them, of so many bytes, each for a lease and so many uses.
 
 use core::fmt;
-use core::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, PoisonError};
 
 use super::handle::{Cell, Found, Gate, Handle};
 use super::limits::Limits;
+use super::name::Name;
 use super::sync::{Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::Error;
 use crate::id::{FullId, KeyId};
@@ -69,17 +70,18 @@ fn half(kid: KeyId) -> u64 {
 /// A data key as it was read from the store.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) scope: Scope,
-    pub(super) origin: Box<Origin>,
+    name: Name,
     pub(super) cell: Arc<Cell>,
     pub(super) is_active: bool,
     /// How often it had been handed out when the hand last came by.
-    pub(super) seen: u64,
+    seen: u64,
+    pub(super) origin: Box<Origin>,
 }
 
 /// Where a data key comes from.
 #[derive(Clone)]
 pub(super) struct Origin {
+    pub(super) scope: Scope,
     /// How key rows name the scope.
     pub(super) pseudonym: [u8; 32],
     /// The domain key that wraps it.
@@ -108,7 +110,7 @@ impl Cache {
     pub(super) fn by_kid(&self, kid: KeyId, scope: &Scope) -> Result<Option<Found>, Error> {
         let inner = self.read();
         let Some(entry) = inner.place(kid).and_then(|at| inner.entry(at)) else { return Ok(None) };
-        if entry.scope == *scope { Ok(self.hand_out(entry)) } else { Err(Error::WrongScope) }
+        if entry.is_of(scope) { Ok(self.hand_out(entry)) } else { Err(Error::WrongScope) }
     }
 
     fn hand_out(&self, entry: &Entry) -> Option<Found> {
@@ -124,7 +126,7 @@ impl Cache {
     /// Keeps a key that was read, unless something was revoked since its lease began.
     pub(super) fn insert(&self, entry: Entry) -> Result<Kept, Error> {
         let mut inner = self.write();
-        if inner.blocked.contains_key(&entry.scope) {
+        if inner.blocked.contains_key(&entry.origin.scope) {
             return Err(Error::ShredUnderWay);
         }
         let generation = entry.cell.lease.generation;
@@ -154,7 +156,7 @@ impl Cache {
             Some(kid) => inner.place(kid)?,
             None => inner.active_place(scope)?,
         };
-        let entry = inner.entries.get_mut(at)?.as_mut().filter(|entry| entry.scope == *scope)?;
+        let entry = inner.entries.get_mut(at)?.as_mut().filter(|entry| entry.is_of(scope))?;
         entry.cell = entry.cell.stretched(self.limits.grace)?;
         entry.seen = 0;
         Some(Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
@@ -163,7 +165,7 @@ impl Cache {
     /// Forgets which key of a scope seals; what it sealed is still opened from memory.
     pub(super) fn forget_active(&self, scope: &Scope) {
         let mut inner = self.write();
-        let number = inner.hasher.hash_one(scope);
+        let number = Name::of(scope).hash(scope, &inner.hasher);
         inner.active.remove(&number);
     }
 
@@ -171,7 +173,7 @@ impl Cache {
     pub(super) fn block(&self, scope: &Scope) {
         let mut inner = self.write();
         *inner.blocked.entry(scope.clone()).or_default() += 1;
-        inner.remove_where(|entry| entry.scope == *scope);
+        inner.remove_where(|entry| entry.is_of(scope));
         self.gate.end_all();
     }
 
@@ -194,7 +196,7 @@ impl Cache {
 
     /// Forgets keys whose leases end by themselves.
     pub(super) fn forget(&self, scope: &Scope) {
-        self.write().remove_where(|entry| entry.scope == *scope);
+        self.write().remove_where(|entry| entry.is_of(scope));
     }
 
     /// Forgets keys whose time has come.
@@ -218,6 +220,22 @@ impl Cache {
 }
 
 impl Entry {
+    pub(super) fn new(origin: Origin, cell: Arc<Cell>, is_active: bool) -> Self {
+        Self { name: Name::of(&origin.scope), cell, is_active, seen: 0, origin: Box::new(origin) }
+    }
+
+    fn is_of(&self, scope: &Scope) -> bool {
+        self.is_named(Name::of(scope), scope)
+    }
+
+    fn is_named(&self, name: Name, scope: &Scope) -> bool {
+        self.name.is(&self.origin.scope, name, scope)
+    }
+
+    fn number(&self, hasher: &RandomState) -> u64 {
+        self.name.hash(&self.origin.scope, hasher)
+    }
+
     /// The bytes that it takes in memory, without the slack of allocator and maps.
     fn weight(&self) -> usize {
         const FIXED: usize = size_of::<Option<Entry>>()
@@ -225,7 +243,7 @@ impl Entry {
             + size_of::<Origin>()
             + 2 * size_of::<usize>()
             + 2 * size_of::<(u64, usize)>();
-        let (_, name) = self.scope.parts();
+        let (_, name) = self.origin.scope.parts();
         FIXED.saturating_add(name.len())
     }
 }
@@ -241,8 +259,9 @@ impl Inner {
 
     /// Where the active key of a scope is.
     fn active_place(&self, scope: &Scope) -> Option<usize> {
-        let at = *self.active.get(&self.hasher.hash_one(scope))?;
-        self.entry(at).is_some_and(|entry| entry.scope == *scope).then_some(at)
+        let name = Name::of(scope);
+        let at = *self.active.get(&name.hash(scope, &self.hasher))?;
+        self.entry(at).is_some_and(|entry| entry.is_named(name, scope)).then_some(at)
     }
 
     /// Where the key of a kid is.
@@ -260,14 +279,14 @@ impl Inner {
         self.bytes += entry.weight();
         self.by_kid.insert(half(entry.cell.full_id.kid()), at);
         if entry.is_active {
-            self.active.insert(self.hasher.hash_one(&entry.scope), at);
+            self.active.insert(entry.number(&self.hasher), at);
         }
         *place = Some(entry);
     }
 
     fn remove(&mut self, at: usize) {
         let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else { return };
-        let numbers = (half(entry.cell.full_id.kid()), self.hasher.hash_one(&entry.scope));
+        let numbers = (half(entry.cell.full_id.kid()), entry.number(&self.hasher));
         for (index, number) in [(&mut self.by_kid, numbers.0), (&mut self.active, numbers.1)] {
             if index.get(&number) == Some(&at) {
                 index.remove(&number);
@@ -321,13 +340,7 @@ mod tests {
         let (key, lease) = ([key; 32], gate.begin());
         let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), gate, lease);
         let parent = derive::full_id(&[0xff; 32]);
-        Entry {
-            scope: Scope::group(name),
-            origin: Box::new(Origin { pseudonym: [0; 32], parent }),
-            cell,
-            is_active,
-            seen: 0,
-        }
+        Entry::new(Origin { scope: Scope::group(name), pseudonym: [0; 32], parent }, cell, is_active)
     }
 
     fn cache(gate: &Arc<Gate>, limits: Limits) -> Cache {
@@ -363,7 +376,7 @@ mod tests {
             assert_eq!((inner.by_kid.len(), inner.len()), (inner.len(), inner.entries.iter().flatten().count()));
         }
         let heavy = entry(&gate, &"x".repeat(3 * one), 101, true);
-        let (scope, before) = (heavy.scope.clone(), cache.len());
+        let (scope, before) = (heavy.origin.scope.clone(), cache.len());
         assert!(matches!(cache.insert(heavy), Ok(Kept::Yes(_))));
         assert!(cache.active(&scope).is_none());
         assert_eq!(cache.len(), before, "what is too heavy by itself evicts nothing");

@@ -178,16 +178,12 @@ impl Keys {
         let parent = self.domain(KeyUse::Data, Some(parent)).await?;
         let key = envelope::unwrap(&parent.cell.key, row, &row.wrapped)?;
         let cell = Cell::below(&parent.cell, key, full_id, &self.0.data.gate, lease);
-        self.0.data.cache.insert(Entry {
+        let origin = Origin {
             scope: scope.clone(),
-            origin: Box::new(Origin {
-                pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,
-                parent: parent.cell.full_id,
-            }),
-            cell,
-            is_active: row.state == KeyState::Active,
-            seen: 0,
-        })
+            pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,
+            parent: parent.cell.full_id,
+        };
+        self.0.data.cache.insert(Entry::new(origin, cell, row.state == KeyState::Active))
     }
 
     /// Makes a data key unless somebody else does so first; the caller then reads whichever is there.

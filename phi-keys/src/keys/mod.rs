@@ -17,6 +17,7 @@ mod limits;
 mod maintain;
 #[cfg(all(test, loom))]
 mod model;
+mod name;
 #[cfg(feature = "postgres")]
 mod notify;
 mod refusals;

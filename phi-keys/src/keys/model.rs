@@ -58,8 +58,7 @@ impl World {
         let key = [key; 32];
         let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &self.data_gate, lease);
         let scope = Scope::group(name);
-        let entry =
-            Entry { scope, origin: Box::new(Origin { pseudonym: [0; 32], parent }), cell, is_active: true, seen: 0 };
+        let entry = Entry::new(Origin { scope, pseudonym: [0; 32], parent }, cell, true);
         match self.cache.insert(entry).ok()? {
             Kept::Yes(handle) => Some(handle),
             Kept::Stale => None,
