@@ -1,6 +1,7 @@
 //! Sealing one file on several threads.
 
 use core::num::NonZeroUsize;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,11 +11,15 @@ use zeroize::Zeroizing;
 use super::FileError;
 use super::cobblestone::{CHUNK, Cipher, SEALED_CHUNK};
 use super::seal::FileSealer;
-use super::sealing::{self, Admission, BATCH};
+use super::sealing::{self, Admission, Slots};
+
+/// Chunks that a thread seals between two looks at the others: long enough that waking one is little beside it, and short
+/// enough for a processor's own cache.
+const BATCH: usize = 16;
 
 impl<W: Write + Send> FileSealer<W> {
     /// As [`seal_from`](Self::seal_from), on as many threads, of which the caller's is one. The file is the same as one
-    /// thread would write; each thread takes 64 KiB. Threads end before this returns.
+    /// thread would write; each thread takes 512 KiB. Threads end before this returns.
     ///
     /// Worth it for fast sources and sinks: each is used by one thread at a time.
     ///
@@ -32,8 +37,15 @@ impl<W: Write + Send> FileSealer<W> {
         let job = Job {
             cipher,
             input: Mutex::new(Input { source, admission, batch: 0, carried: &mut begun, rest: None }),
-            output: Mutex::new(Output { sink, progress: progress.as_mut(), turn: 0, failed: None }),
-            turned: Condvar::new(),
+            output: Mutex::new(Output { sink, progress: progress.as_mut() }),
+            state: Mutex::new(State {
+                turn: 0,
+                done: BTreeMap::new(),
+                spare: Vec::new(),
+                writing: false,
+                failed: None,
+            }),
+            changed: Condvar::new(),
         };
         thread::scope(|scope| {
             for _ in 1..threads.get() {
@@ -42,10 +54,10 @@ impl<W: Write + Send> FileSealer<W> {
             }
             job.work();
         });
-        let Job { input, output, .. } = job;
-        let output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Job { input, state, .. } = job;
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let input = input.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (failed, rest) = (output.failed, input.rest);
+        let (failed, rest) = (state.failed, input.rest);
         if let Some(error) = failed {
             return Err(error);
         }
@@ -54,13 +66,15 @@ impl<W: Write + Send> FileSealer<W> {
     }
 }
 
-/// What the threads share.
+/// What the threads share. A thread holds at most one of the locks, but for a look at the state while it reads.
 struct Job<'a, R, W> {
     cipher: &'a Cipher,
     input: Mutex<Input<'a, R>>,
+    /// Locked by the thread that [is writing](State::writing) alone.
     output: Mutex<Output<'a, W>>,
-    /// The turn has changed, or there will be no more.
-    turned: Condvar,
+    state: Mutex<State>,
+    /// A buffer was given back, or there will be no more.
+    changed: Condvar,
 }
 
 struct Input<'a, R> {
@@ -76,9 +90,25 @@ struct Input<'a, R> {
 struct Output<'a, W> {
     sink: &'a mut W,
     progress: Option<&'a mut Box<dyn FnMut(u64) + Send>>,
-    /// The batch that the sink takes next.
+}
+
+struct State {
+    /// The place of the batch that the sink takes next.
     turn: u64,
+    /// Sealed batches that the sink has not taken, by their places.
+    done: BTreeMap<u64, Sealed>,
+    /// Buffers of batches that the sink took.
+    spare: Vec<Slots>,
+    /// Whether a thread is handing batches to the sink.
+    writing: bool,
     failed: Option<FileError>,
+}
+
+struct Sealed {
+    slots: Slots,
+    chunks: usize,
+    /// The number of the chunk behind it.
+    next: u64,
 }
 
 /// One batch that a thread has taken.
@@ -91,37 +121,67 @@ struct Taken {
 impl<R: Read, W: Write> Job<'_, R, W> {
     /// Takes batches until there are no more.
     fn work(&self) {
-        // A panic of source or sink must not leave the other threads waiting for a turn that never comes.
+        // A panic of source or sink must not leave the other threads waiting for a buffer that never comes.
         let guard = EndOnPanic(self);
-        let mut slots = Zeroizing::new(vec![0; BATCH * SEALED_CHUNK]);
-        if let Err(error) = self.batches(&mut slots) {
+        // Two buffers for each thread: one is sealed while the other waits for its turn.
+        self.lock().spare.push(Slots::of(BATCH));
+        if let Err(error) = self.batches(Slots::of(BATCH)) {
             self.fail(error);
         }
         drop(guard);
     }
 
-    fn batches(&self, slots: &mut [u8]) -> Result<(), FileError> {
-        while let Some(Taken { place, first, chunks }) = self.take(slots)? {
-            let next = sealing::seal(self.cipher, first, slots, chunks)?;
-            let mut output = self.lock();
-            while output.turn != place && output.failed.is_none() {
-                output = self.turned.wait(output).unwrap_or_else(PoisonError::into_inner);
+    fn batches(&self, mut slots: Slots) -> Result<(), FileError> {
+        while let Some(Taken { place, first, chunks }) = self.take(&mut slots)? {
+            let next = sealing::seal(self.cipher, first, &mut slots, chunks)?;
+            match self.hand_over(place, Sealed { slots, chunks, next })? {
+                Some(spare) => slots = spare,
+                None => break,
             }
-            if output.failed.is_some() {
-                return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Leaves a sealed batch to be written, by this thread when its turn has come and nobody is writing, and takes another
+    /// buffer; `None` when somebody has failed.
+    fn hand_over(&self, place: u64, sealed: Sealed) -> Result<Option<Slots>, FileError> {
+        let mut state = self.lock();
+        state.done.insert(place, sealed);
+        while !state.writing && state.failed.is_none() {
+            let turn = state.turn;
+            let Some(batch) = state.done.remove(&turn) else { break };
+            state.writing = true;
+            drop(state);
+            self.write(&batch)?;
+            state = self.lock();
+            (state.writing, state.turn) = (false, turn + 1);
+            state.spare.push(batch.slots);
+            self.changed.notify_one();
+        }
+        loop {
+            if state.failed.is_some() {
+                return Ok(None);
             }
-            output.sink.write_all(slots.get(..chunks * SEALED_CHUNK).unwrap_or_default())?;
-            if let Some(progress) = &mut output.progress {
-                progress(next * CHUNK as u64);
+            if let Some(spare) = state.spare.pop() {
+                return Ok(Some(spare));
             }
-            output.turn += 1;
-            self.turned.notify_all();
+            // All others are sealed or about to be, and whoever has the next turn gives one back.
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn write(&self, batch: &Sealed) -> Result<(), FileError> {
+        // Poisoned only by a panic of the sink, after which nobody writes any more.
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.sink.write_all(batch.slots.get(..batch.chunks * SEALED_CHUNK).unwrap_or_default())?;
+        if let Some(progress) = &mut output.progress {
+            progress(batch.next * CHUNK as u64);
         }
         Ok(())
     }
 
     /// Reads the next batch, which is the last one when it is not full.
-    fn take(&self, slots: &mut [u8]) -> Result<Option<Taken>, FileError> {
+    fn take(&self, slots: &mut Slots) -> Result<Option<Taken>, FileError> {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         if input.rest.is_some() || self.lock().failed.is_some() {
             return Ok(None);
@@ -130,6 +190,7 @@ impl<R: Read, W: Write> Job<'_, R, W> {
         if let (Some(begin), Some(carried)) = (slots.get_mut(..filled), input.admission.carried.get(..filled)) {
             begin.copy_from_slice(carried);
         }
+        slots.used(BATCH * SEALED_CHUNK);
         while filled < BATCH * CHUNK {
             match input.source.read_vectored(&mut sealing::room(slots, filled)) {
                 Ok(0) => break,
@@ -153,14 +214,14 @@ impl<R: Read, W: Write> Job<'_, R, W> {
 
     fn fail(&self, error: FileError) {
         self.lock().failed.get_or_insert(error);
-        self.turned.notify_all();
+        self.changed.notify_all();
     }
 }
 
-impl<'a, R, W> Job<'a, R, W> {
-    fn lock(&self) -> MutexGuard<'_, Output<'a, W>> {
-        // Poisoned only by a panic of the sink, after which `failed` is set.
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+impl<R, W> Job<'_, R, W> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,7 +231,7 @@ impl<R, W> Drop for EndOnPanic<'_, '_, R, W> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.lock().failed.get_or_insert(FileError::Io(io::ErrorKind::Other.into()));
-            self.0.turned.notify_all();
+            self.0.changed.notify_all();
         }
     }
 }

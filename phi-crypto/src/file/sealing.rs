@@ -26,7 +26,11 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; BATCH * SEALED_CHUNK], used: 0 }
+        Self::of(BATCH)
+    }
+
+    pub(super) fn of(chunks: usize) -> Self {
+        Self { bytes: vec![0; chunks * SEALED_CHUNK], used: 0 }
     }
 
     /// Plaintext is or was before this place.

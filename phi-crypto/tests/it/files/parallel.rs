@@ -16,32 +16,52 @@ fn threads(count: usize) -> NonZeroUsize {
 #[tokio::test]
 async fn any_number_of_threads_seals_any_length() {
     let (_clinic, sealer, opener) = patient().await;
-    let whole = plaintext(40 * CHUNK + 9);
+    // A thread takes 16 chunks at a time.
+    let whole = plaintext(130 * CHUNK + 9);
     for count in [1, 2, 3, 7] {
-        for length in [0, 1, CHUNK, 8 * CHUNK, 8 * CHUNK + 1, 33 * CHUNK - 1, whole.len()] {
+        for length in [0, 1, CHUNK, 16 * CHUNK, 16 * CHUNK + 1, 33 * CHUNK - 1, 64 * CHUNK, whole.len()] {
             for before in [0, 5, CHUNK, 9 * CHUNK + 5] {
                 let before = before.min(length);
-                let mut file = sealer.file(Vec::new(), &place()).unwrap();
+                let mut file = sealer.file(Uneven::default(), &place()).unwrap();
                 file.write_all(&whole[..before]).unwrap();
                 let taken = file.seal_from_parallel(&whole[before..length], threads(count)).unwrap();
                 assert_eq!(taken, (length - before) as u64);
-                let sealed = file.finish().unwrap();
+                let sealed = file.finish().unwrap().0;
                 assert!(open(&opener, &sealed).unwrap() == whole[..length], "{count} {length} {before}");
             }
         }
     }
 }
 
+/// Keeps what it is given, and gives way to the other threads on every second call.
+#[derive(Default)]
+struct Uneven(Vec<u8>, bool);
+
+impl Write for Uneven {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            (0..100).for_each(|_| std::thread::yield_now());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn two_sources_follow_each_other() {
     let (_clinic, sealer, opener) = patient().await;
-    let whole = plaintext(20 * CHUNK + 9);
+    let whole = plaintext(80 * CHUNK + 9);
     let mut file = sealer.file(Vec::new(), &place()).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&told);
     file.on_progress(move |bytes| log.lock().unwrap().push(bytes));
-    file.seal_from_parallel(&whole[..9 * CHUNK + 77], threads(3)).unwrap();
-    file.seal_from_parallel(&whole[9 * CHUNK + 77..], threads(2)).unwrap();
+    file.seal_from_parallel(&whole[..39 * CHUNK + 77], threads(3)).unwrap();
+    file.seal_from_parallel(&whole[39 * CHUNK + 77..], threads(2)).unwrap();
     file.write_all(b"end").unwrap();
     let opened = open(&opener, &file.finish().unwrap()).unwrap();
     assert!(opened == [&whole[..], b"end"].concat());
