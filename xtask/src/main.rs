@@ -32,8 +32,8 @@ usage: cargo xtask <job>
                                     one of these alone
   deps                              dependency counts against their budgets
   loom                              every interleaving of the key cache's locks
-  bench <area> [--quick] [--json FILE] [--check]
-                                    benchmarks; --check fails on a missed bar
+  bench <area> [--quick] [--esdk] [--json FILE] [--check]
+                                    benchmarks; --esdk adds the AWS Encryption SDK, --check fails on a missed bar
 
 long, for developers; each writes its row into EVIDENCE.md:
   deny                              cargo-deny: bans, licences, sources

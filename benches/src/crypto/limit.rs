@@ -1,4 +1,4 @@
-//! The physical limit: the same primitives of the same library, with nothing around them.
+//! The physical limit: the same primitives of the same library, with nothing around them; ring, which ours is built on, and AWS-LC beside it.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
@@ -8,6 +8,7 @@ use crate::measure::Contender;
 
 pub(crate) const SEAL: &str = "ring";
 pub(crate) const SEAL_RANDOM: &str = "ring + SystemRandom";
+pub(crate) const AWS_LC: &str = "aws-lc-rs";
 pub(crate) const HMAC: &str = "ring HMAC-SHA-256";
 const NOTES: &str = "binds no context, commits to no key, cached key, counter nonce, in place, nothing stored";
 
@@ -60,4 +61,39 @@ pub(crate) fn hmac<'a>(value: &'static [u8]) -> Contender<'a> {
     Contender::new(HMAC, crate::version("ring"), "no normalisation, no context", move || {
         hmac::sign(&key, std::hint::black_box(value))
     })
+}
+
+/// As [`seal`], with the other library.
+pub(crate) fn seal_aws_lc<'a>(length: usize) -> Contender<'a> {
+    use aws_lc_rs::aead::Aad;
+    let (key, mut buffer, mut counter) = (key_aws_lc(), vec![0; length], 0);
+    Contender::new(AWS_LC, crate::version("aws-lc-rs"), NOTES, move || {
+        counter += 1;
+        let nonce = nonce_aws_lc(counter);
+        key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).expect("far from the length limit")
+    })
+}
+
+/// As [`open`], with the other library.
+pub(crate) fn open_aws_lc<'a>(length: usize) -> Contender<'a> {
+    use aws_lc_rs::aead::Aad;
+    let key = key_aws_lc();
+    let mut sealed = vec![0; length];
+    key.seal_in_place_append_tag(nonce_aws_lc(1), Aad::empty(), &mut sealed).expect("far from the length limit");
+    let mut buffer = sealed.clone();
+    Contender::new(AWS_LC, crate::version("aws-lc-rs"), NOTES, move || {
+        buffer.copy_from_slice(&sealed);
+        key.open_in_place(nonce_aws_lc(1), Aad::empty(), &mut buffer).expect("what was sealed opens")[0]
+    })
+}
+
+fn key_aws_lc() -> aws_lc_rs::aead::LessSafeKey {
+    use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("32 bytes are a key of AES-256"))
+}
+
+fn nonce_aws_lc(counter: u64) -> aws_lc_rs::aead::Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[4..].copy_from_slice(&counter.to_be_bytes());
+    aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce)
 }

@@ -11,7 +11,9 @@ use crate::measure::Contender;
 pub(crate) const NAME: &str = "phi-crypto";
 pub(crate) const MANY: &str = "phi-crypto seal_many";
 pub(crate) const NOTES: &str =
-    "binds tenant, type, field, record, patient; commits to its key by the kid; random nonce";
+    "binds tenant, type, field, record, patient; commits to its key by the kid, streams; random nonce";
+
+pub(crate) const PATIENT: &str = "22d6efc6-9f1c-4b0e-8a55-0c6f2a7d1e90";
 
 /// Values that one `seal_many` takes: a page of rows.
 const BATCH: u32 = 1000;
@@ -30,7 +32,7 @@ impl Ours {
             // The longest lease: renewing it is asynchronous and no part of what is measured here.
             let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).tenant("clinic").lease(Duration::from_secs(3600));
             let keys = keys.build().await?;
-            let scope = Scope::from(SubjectId::new("22d6efc6-9f1c-4b0e-8a55-0c6f2a7d1e90")?);
+            let scope = Scope::from(SubjectId::new(PATIENT)?);
             let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope).await?;
             let opener = Opener::builder(keys.clone()).build().for_scope(&scope).await?;
             let index = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits).open(&keys).await?;
@@ -45,6 +47,11 @@ impl Ours {
     /// Bytes that a stored value has beyond its plaintext.
     pub(crate) fn overhead(&self) -> f64 {
         self.sealed(64).as_bytes().len() as f64 - 64.0
+    }
+
+    /// What is the same for the same plaintext under the same key and nonce, and for no others.
+    pub(crate) fn cipher_bytes(&self, length: usize) -> Vec<u8> {
+        self.sealed(length).into_bytes()
     }
 
     pub(crate) fn seal(&self, length: usize) -> Contender<'_> {
@@ -85,4 +92,10 @@ impl Ours {
 
 fn context(record: u32) -> Context<'static> {
     Context::new("Patient", "name").record_id(u64::from(record))
+}
+
+/// The bytes that are bound at that place, for peers that bind some.
+pub(crate) fn aad() -> Result<Vec<u8>> {
+    let patient = SubjectId::new(PATIENT)?;
+    Ok(context(7431).tenant("clinic").subject(&patient).to_aad()?)
 }
