@@ -1,21 +1,19 @@
-//! Files: streams against the cipher alone and against others, ranges of a large file, and threads.
+//! Files: streams against the cipher alone and against others, ranges of a large file, memory, and threads.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+mod heap;
+mod range;
+mod threads;
+
+use std::io::{self, Read, Write};
 use std::iter;
-use std::num::NonZeroUsize;
-use std::os::unix::fs::FileExt as _;
-use std::time::{Duration, Instant};
 
-use cpu_time::ProcessTime;
-use phi_crypto::file::ciphertext_range;
 use phi_crypto::{Context, ScopedOpener, ScopedSealer};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::ours::NAME;
 use crate::Result;
 use crate::measure::{Contender, Effort};
-use crate::report::{Better, Report, Row};
+use crate::report::Report;
 
 const LIMIT: &str = "ring in 16 KiB chunks";
 const RAGE: &str = "age";
@@ -92,8 +90,9 @@ pub(crate) fn run(report: &mut Report, effort: Effort, sealer: &ScopedSealer, op
             }
         }
     }
-    range(report, effort, sealer, opener)?;
-    threads(report, effort, sealer)
+    range::run(report, effort, sealer, opener)?;
+    heap::run(report, effort, sealer, opener)?;
+    threads::run(report, effort, sealer)
 }
 
 fn ours_seal(sealer: &ScopedSealer, length: usize) -> Contender<'_> {
@@ -137,7 +136,7 @@ fn limit<'a>(length: usize) -> Contender<'a> {
         for _ in 0..length / CHUNK {
             number += 1;
             let tag = key.seal_in_place_separate_tag(nonce(number), Aad::empty(), &mut chunk).expect("short");
-            std::hint::black_box(tag);
+            let _ = std::hint::black_box(tag);
         }
     })
 }
@@ -228,80 +227,4 @@ impl Write for Shared {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Ranges of 64 KiB out of a large file on disk, which the page cache holds.
-fn range(report: &mut Report, effort: Effort, sealer: &ScopedSealer, opener: &ScopedOpener) -> Result<()> {
-    let (length, name) = if effort.name == "quick" { (64_u64 << 20, "64 MiB") } else { (1 << 30, "1 GiB") };
-    let mut file = tempfile::tempfile()?;
-    let mut sealing = sealer.file(&mut file, &place())?;
-    sealing.seal_from(Generated(usize::try_from(length)?))?;
-    sealing.finish()?;
-    file.seek(SeekFrom::Start(0))?;
-
-    // Places that no prefetching guesses, the same for both.
-    let places = || (0..).map(move |turn: u64| turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % (length - RANGE));
-    let workload = format!("64 KiB at a random place of {name}");
-    let mut opened = opener.file(file.try_clone()?, &place())?;
-    let mut at = places();
-    let ours = Contender::new(NAME, crate::version(NAME), NOTES, move || {
-        let offset = at.next().expect("endless");
-        opened.open_range(offset, RANGE).expect("what was sealed opens").expose().len()
-    });
-    let limit = covering(&file, places());
-    report.measure(&workload, effort, vec![ours, limit]);
-    let ratio = report.cpu(&workload, NAME) / report.cpu(&workload, COVERING);
-    report.bar(&workload, &format!("÷ ({COVERING})"), ratio, "×", 2.0);
-    Ok(())
-}
-
-const COVERING: &str = "pread + ring";
-
-/// Reads the chunks that cover the range, and opens as many with a cached key.
-fn covering<'a>(file: &'a File, mut places: impl Iterator<Item = u64> + 'a) -> Contender<'a> {
-    let key = key();
-    let mut sealed = vec![0; CHUNK];
-    key.seal_in_place_append_tag(nonce(1), Aad::empty(), &mut sealed).expect("short");
-    let (mut bytes, mut buffer) = (vec![0; 6 * (CHUNK + 16)], sealed.clone());
-    Contender::new(COVERING, crate::version("ring"), "one read of the covering chunks, and as many opened", move || {
-        let offset = places.next().expect("endless");
-        let covering = ciphertext_range(offset..offset + RANGE);
-        let size = usize::try_from(covering.end - covering.start).expect("a few chunks");
-        let read = file.read_at(&mut bytes[..size], covering.start).expect("a file");
-        for _ in 0..read.div_ceil(CHUNK + 16) {
-            buffer.copy_from_slice(&sealed);
-            key.open_in_place(nonce(1), Aad::empty(), &mut buffer).expect("what was sealed opens");
-        }
-        read
-    })
-}
-
-/// Wall time of two threads against one. Only a machine with two idle cores can show what threads gain, so the processor
-/// time that other programs left to this one is reported beside.
-fn threads(report: &mut Report, effort: Effort, sealer: &ScopedSealer) -> Result<()> {
-    let (length, rounds) = if effort.name == "quick" { (256 << 20, 5) } else { (1 << 30, 7) };
-    let workload = "seal a stream on two threads";
-    let mut wall = [Duration::MAX; 2];
-    let mut share = [0.0_f64; 2];
-    for _ in 0..rounds {
-        for (threads, (wall, share)) in [1, 2].into_iter().zip(wall.iter_mut().zip(&mut share)) {
-            let mut file = sealer.file(Counted::default(), &place())?;
-            let (begin, cpu) = (Instant::now(), ProcessTime::now());
-            file.seal_from_parallel(Generated(length), NonZeroUsize::new(threads).ok_or("no threads")?)?;
-            let (took, used) = (begin.elapsed(), cpu.elapsed());
-            file.finish()?;
-            if took < *wall {
-                (*wall, *share) = (took, used.as_secs_f64() / took.as_secs_f64());
-            }
-        }
-    }
-    let version = crate::version(NAME);
-    for (threads, (wall, share)) in ["one thread", "two threads"].into_iter().zip(wall.into_iter().zip(share)) {
-        let rate = length as f64 / wall.as_secs_f64() / 1e9;
-        let row = Row::new(workload, NAME, &version, threads, rate, "GB/s", Better::Higher);
-        report.row(row.with_notes(format!("fastest of {rounds}, wall time; {share:.2} cores were to be had")));
-    }
-    let scaling = wall[0].as_secs_f64() / wall[1].as_secs_f64();
-    report.bar_at_least(workload, "two threads ÷ one, wall time", scaling, "×", 1.8);
-    Ok(())
 }
