@@ -2,11 +2,11 @@
 //!
 //! The machine is shared and small: wall-clock time would measure the neighbours, and one contender after the other would
 //! measure whatever changed in between. So the contenders take turns, in an order that rotates, and each turn is long
-//! enough for the clock.
+//! enough for the clock. What works on several threads is measured in CPU time of the whole process instead.
 
 use std::time::Duration;
 
-use cpu_time::ThreadTime;
+use cpu_time::{ProcessTime, ThreadTime};
 
 /// How long to measure.
 #[derive(Clone, Copy)]
@@ -39,6 +39,13 @@ impl Effort {
     }
 }
 
+/// Whose CPU time counts.
+#[derive(Clone, Copy)]
+enum Clock {
+    Thread,
+    Process,
+}
+
 /// One system at one workload.
 pub(crate) struct Contender<'a> {
     pub(crate) system: &'static str,
@@ -47,6 +54,7 @@ pub(crate) struct Contender<'a> {
     pub(crate) notes: &'static str,
     /// How many items one call handles; times are for one item.
     items: u32,
+    clock: Clock,
     call: Box<dyn FnMut(u32) + 'a>,
 }
 
@@ -63,7 +71,7 @@ impl<'a> Contender<'a> {
                 std::hint::black_box(once());
             }
         });
-        Self { system, version, notes, items: 1, call }
+        Self { system, version, notes, items: 1, clock: Clock::Thread, call }
     }
 
     /// A call that handles a batch.
@@ -72,10 +80,25 @@ impl<'a> Contender<'a> {
         self
     }
 
+    /// A call that other threads work for.
+    pub(crate) fn whole_process(mut self) -> Self {
+        self.clock = Clock::Process;
+        self
+    }
+
     fn turn(&mut self, calls: u32) -> Duration {
-        let begin = ThreadTime::now();
-        (self.call)(calls);
-        begin.elapsed()
+        match self.clock {
+            Clock::Thread => {
+                let begin = ThreadTime::now();
+                (self.call)(calls);
+                begin.elapsed()
+            }
+            Clock::Process => {
+                let begin = ProcessTime::now();
+                (self.call)(calls);
+                begin.elapsed()
+            }
+        }
     }
 
     /// Enough calls for one turn, found by doubling; this warms every cache too.

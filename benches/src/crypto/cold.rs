@@ -1,11 +1,14 @@
 //! A report over many patients whose keys are cold: every key row is read, checked and unwrapped, then every field opened.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use phi_crypto::{Context, Field, Opener, Sealed, Sealer};
-use phi_keys::{EphemeralKeyring, Fingerprint, Keys, MemoryKeyStore, Scope};
+use phi_keys::{Change, EphemeralKeyring, Fingerprint, KeyStore, Keys, MemoryKeyStore, Scope, Slot, SqliteKeyStore};
 use phi_types::SubjectId;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::ours::{NAME, NOTES};
@@ -15,6 +18,11 @@ use crate::measure::Contender;
 pub(crate) const SHARED: &str = "phi-crypto, a salt for each patient";
 pub(crate) const OWN: &str = "phi-crypto, a salt for each field";
 
+const SHARED_SQLITE: &str = "phi-crypto, a salt for each patient, keys in SQLite";
+const OWN_SQLITE: &str = "phi-crypto, a salt for each field, keys in SQLite";
+const NOTES_SQLITE: &str = "key rows read from a SQLite file; CPU time of all threads, the database's among them";
+
+const TENANT: &str = "clinic";
 const PATIENTS: u32 = 10_000;
 /// The fields of one patient, by the names that a program gives them.
 const FIELDS: [Field; 20] = [
@@ -44,6 +52,9 @@ const FIELDS: [Field; 20] = [
 pub(crate) struct Cold {
     runtime: Runtime,
     store: Arc<MemoryKeyStore>,
+    sqlite: SqliteKeyStore,
+    /// Where the file of the store is.
+    _folder: TempDir,
     kek: Arc<EphemeralKeyring>,
     fingerprint: Fingerprint,
     scopes: Vec<Scope>,
@@ -53,7 +64,7 @@ pub(crate) struct Cold {
 
 impl Cold {
     pub(crate) fn new() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (store, kek) = (Arc::new(MemoryKeyStore::new()), Arc::new(EphemeralKeyring::generate()?));
         let mut scopes = Vec::new();
         for patient in 0..PATIENTS {
@@ -61,7 +72,7 @@ impl Cold {
         }
         let (mut shared, mut own) = (Vec::new(), Vec::new());
         let fingerprint = runtime.block_on(async {
-            let keys = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kek)).tenant("clinic").build().await?;
+            let keys = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kek)).tenant(TENANT).build().await?;
             let sealer = Sealer::builder(keys.clone()).build();
             for (patient, scope) in (0_u64..).zip(&scopes) {
                 let sealer = sealer.for_scope(scope).await?;
@@ -75,19 +86,32 @@ impl Cold {
             }
             Ok::<_, Box<dyn std::error::Error>>(keys.fingerprint())
         })?;
-        Ok(Self { runtime, store, kek, fingerprint, scopes, shared, own })
+        let folder = tempfile::tempdir()?;
+        let sqlite = runtime.block_on(copy(&store, folder.path()))?;
+        Ok(Self { runtime, store, sqlite, _folder: folder, kek, fingerprint, scopes, shared, own })
     }
 
     pub(crate) fn contenders(&self) -> Vec<Contender<'_>> {
-        vec![self.contender(SHARED, &self.shared), self.contender(OWN, &self.own)]
+        vec![
+            self.contender(SHARED, NOTES, &self.store, &self.shared),
+            self.contender(OWN, NOTES, &self.store, &self.own),
+            self.contender(SHARED_SQLITE, NOTES_SQLITE, &self.sqlite, &self.shared).whole_process(),
+            self.contender(OWN_SQLITE, NOTES_SQLITE, &self.sqlite, &self.own).whole_process(),
+        ]
     }
 
-    fn contender<'a>(&'a self, system: &'static str, sealed: &'a [Sealed<Vec<u8>>]) -> Contender<'a> {
+    fn contender<'a>(
+        &'a self,
+        system: &'static str,
+        notes: &'static str,
+        store: &'a (impl KeyStore + Clone),
+        sealed: &'a [Sealed<Vec<u8>>],
+    ) -> Contender<'a> {
         let values = PATIENTS * FIELDS.len() as u32;
-        let contender = Contender::new(system, crate::version(NAME), NOTES, move || {
+        let contender = Contender::new(system, crate::version(NAME), notes, move || {
             self.runtime.block_on(async {
                 // A process that has just started: nothing is in its caches.
-                let keys = Keys::builder(Arc::clone(&self.store)).kek(Arc::clone(&self.kek)).tenant("clinic");
+                let keys = Keys::builder(store.clone()).kek(Arc::clone(&self.kek)).tenant(TENANT);
                 let keys = keys.lease(Duration::from_secs(3600)).fingerprint(self.fingerprint).build();
                 let opener = Opener::builder(keys.await.expect("the keys of this store")).build();
                 let mut sealed = sealed.iter();
@@ -107,4 +131,18 @@ impl Cold {
         });
         contender.items(values)
     }
+}
+
+/// The same key rows in a file.
+async fn copy(memory: &MemoryKeyStore, folder: &std::path::Path) -> Result<SqliteKeyStore> {
+    let options = SqliteConnectOptions::new().filename(folder.join("keys.db")).create_if_missing(true);
+    let store = SqliteKeyStore::new(SqlitePoolOptions::new().max_connections(1).connect_with(options).await?);
+    store.prepare().await?;
+    let mut first = memory.slot(&Slot::root()).await?;
+    first.extend(memory.domain_rows().await?.into_iter().filter(|row| row.slot != Slot::root()));
+    store.commit(&first.into_iter().fold(Change::new(), Change::insert)).await?;
+    for page in memory.data_rows(TENANT, None, NonZeroU32::MAX).await?.chunks(1_000) {
+        store.commit(&page.iter().cloned().fold(Change::new(), Change::insert)).await?;
+    }
+    Ok(store)
 }

@@ -5,9 +5,11 @@
 mod cold;
 mod files;
 mod forked;
+mod indexed;
 mod limit;
 mod ours;
 mod peers;
+mod reseal;
 
 use cold::Cold;
 use ours::Ours;
@@ -55,6 +57,8 @@ pub(crate) fn run(effort: Effort) -> Result<Report> {
     bars(&mut report, overhead);
     let (sealer, opener) = ours.handles();
     files::run(&mut report, effort, sealer, opener)?;
+    indexed::run(&mut report)?;
+    reseal::run(&mut report, effort)?;
     Ok(report)
 }
 
