@@ -25,10 +25,36 @@ const LIMIT: &str = "the database alone";
 /// As many rows as one transaction of ours has.
 const BATCH: i64 = 256;
 const ROUNDS: usize = 5;
+const GROUP: &str = "clinic";
 
 const PATIENT_NAME: Field = Field::new("Patient", "name");
 const SSN: Field = Field::new("Patient", "ssn");
 const BY_SSN: IndexSpec = BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Digits);
+
+/// Whose the rows are.
+#[derive(Clone, Copy)]
+enum Of {
+    /// Each row another patient's: as many keys as rows, all of them cold.
+    Patients,
+    /// One group's: one key.
+    Group,
+}
+
+impl Of {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Patients => "as many patients",
+            Self::Group => "one group",
+        }
+    }
+
+    fn scope(self, id: &str) -> Result<Scope> {
+        Ok(match self {
+            Self::Patients => Scope::from(SubjectId::new(id)?),
+            Self::Group => Scope::group(GROUP),
+        })
+    }
+}
 
 /// A row as the job reads it, and as it is written.
 struct Patient {
@@ -62,19 +88,18 @@ pub(super) fn run(report: &mut Report, effort: Effort) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let rows = if effort.is_quick() { 10_000 } else { 100_000 };
     runtime.block_on(async {
-        let folder = tempfile::tempdir()?;
-        measure(report, &Sqlite::new(folder.path()).await?, rows).await?;
-        match Postgres::new().await? {
-            Some(postgres) => {
-                let measured = measure(report, &postgres, rows).await;
-                postgres.clear().await?;
-                measured
-            }
-            None => {
-                eprintln!("not measured: re-encryption in PostgreSQL; {} names no server", postgres::VARIABLE);
-                Ok(())
-            }
+        for of in [Of::Patients, Of::Group] {
+            let folder = tempfile::tempdir()?;
+            measure(report, &Sqlite::new(folder.path()).await?, of, rows).await?;
+            let Some(postgres) = Postgres::new().await? else { continue };
+            let measured = measure(report, &postgres, of, rows).await;
+            postgres.clear().await?;
+            measured?;
         }
+        if !Postgres::is_given() {
+            eprintln!("not measured: re-encryption in PostgreSQL; {} names no server", postgres::VARIABLE);
+        }
+        Ok(())
     })
 }
 
@@ -85,10 +110,10 @@ struct Turn {
     cpu: Duration,
 }
 
-async fn measure<R: Raw>(report: &mut Report, raw: &R, rows: u32) -> Result<()> {
-    let workload = format!("reseal {rows} rows of as many patients in {}", R::NAME);
+async fn measure<R: Raw>(report: &mut Report, raw: &R, of: Of, rows: u32) -> Result<()> {
+    let workload = format!("reseal {rows} rows of {} in {}", of.words(), R::NAME);
     eprintln!("measuring {workload} …");
-    let world = World::new().await?;
+    let world = World::new(of).await?;
     world.fill(raw, rows).await?;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -122,16 +147,17 @@ async fn turn(work: impl AsyncFnOnce() -> Result<()>) -> Result<Turn> {
 
 /// The keys of one clinic.
 struct World {
+    of: Of,
     store: Arc<MemoryKeyStore>,
     kek: Arc<EphemeralKeyring>,
     fingerprint: Fingerprint,
 }
 
 impl World {
-    async fn new() -> Result<Self> {
+    async fn new(of: Of) -> Result<Self> {
         let (store, kek) = (Arc::new(MemoryKeyStore::new()), Arc::new(EphemeralKeyring::generate()?));
         let keys = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kek)).tenant("clinic").build().await?;
-        Ok(Self { store, kek, fingerprint: keys.fingerprint() })
+        Ok(Self { of, store, kek, fingerprint: keys.fingerprint() })
     }
 
     /// The keys of a process that has just started.
@@ -147,7 +173,7 @@ impl World {
         let mut patients = Vec::new();
         for number in 0..rows {
             let id = format!("22d6efc6-9f1c-4b0e-8a55-{number:012}");
-            let sealer = sealer.for_scope(&Scope::from(SubjectId::new(id.as_str())?)).await?;
+            let sealer = sealer.for_scope(&self.of.scope(&id)?).await?;
             let ssn = format!("{:03}-{:02}-{:04}", number / 10_000 % 1000, number % 97, number % 10_000);
             let name = sealer.seal(&[b'n'; 64], &PATIENT_NAME.record_id(id.as_str()))?.into_bytes();
             let sealed = sealer.seal(ssn.as_bytes(), &SSN.record_id(id.as_str()))?.into_bytes();
@@ -163,7 +189,11 @@ impl World {
     async fn reseal(&self, raw: &impl Raw, round: usize, rows: u32) -> Result<()> {
         let keys = self.keys().await?;
         let sealer = Sealer::builder(keys.clone()).suite(Suite::ChaCha20Poly1305).build();
-        let table = Table::new("patients", RowKey::text("id")).subject("id");
+        let table = Table::new("patients", RowKey::text("id"));
+        let table = match self.of {
+            Of::Patients => table.subject("id"),
+            Of::Group => table.group(GROUP),
+        };
         let table =
             table.column(Column::new("name", PATIENT_NAME)).column(Column::new("ssn", SSN).index("ssn_tag", BY_SSN));
         let job = ResealJob::builder(format!("round {round}"), sealer, Opener::builder(keys).build(), NoRecorder);

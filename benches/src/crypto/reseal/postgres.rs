@@ -32,7 +32,7 @@ pub(super) struct Postgres {
 impl Postgres {
     /// A schema of its own on the server that the environment names; `None` without one.
     pub(super) async fn new() -> Result<Option<Self>> {
-        let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else { return Ok(None) };
+        let Some(url) = given() else { return Ok(None) };
         let schema = format!("phi_bench_{}", std::process::id());
         let options = url.parse::<PgConnectOptions>()?.options([("search_path", schema.as_str())]);
         let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
@@ -47,12 +47,20 @@ impl Postgres {
         }
     }
 
+    pub(super) fn is_given() -> bool {
+        given().is_some()
+    }
+
     /// Leaves the server as it was.
     pub(super) async fn clear(&self) -> Result<()> {
         let drop = AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.schema));
         sqlx::raw_sql(drop).execute(&self.pool).await?;
         Ok(())
     }
+}
+
+fn given() -> Option<String> {
+    std::env::var(VARIABLE).ok().filter(|url| !url.is_empty())
 }
 
 impl Raw for Postgres {
