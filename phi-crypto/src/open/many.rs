@@ -83,7 +83,7 @@ impl ScopedOpener {
 
 impl Opener {
     /// Opens many values of many patients and groups, in order: for a list, a report or an export. Loads the keys that the
-    /// values name, each once and one after the other, and opens when it has them; values whose keys cannot be had leave
+    /// values name, each once and those that are not in memory together, and opens when it has them; values whose keys cannot be had leave
     /// the others alone.
     ///
     /// Opening keeps the calling task busy for about a second per million values and [thread](super::OpenerBuilder::threads):
@@ -111,8 +111,9 @@ impl Opener {
     /// ```
     pub async fn open_many<T: Openable + Send>(&self, items: &[OfScope<'_, T>]) -> Vec<Result<Phi<T>, OpenManyError>> {
         let (mut groups, group_of) = group(items);
-        for group in &mut groups {
-            group.key = self.0.keys.data_key_by_id(group.kid, group.scope).await.map_err(Some);
+        let wanted: Vec<_> = groups.iter().map(|group| (group.scope, Some(group.kid))).collect();
+        for (group, key) in groups.iter_mut().zip(self.0.keys.data_key_many(&wanted).await) {
+            group.key = key.map_err(Some);
         }
         // Values of one key are opened together, whatever their order, so that few message keys are held at a time.
         let mut order: Vec<usize> = (0..items.len()).collect();

@@ -114,15 +114,17 @@ impl Opener {
         let keys = load(&self.0.keys, scope, kids.into_iter().collect()).await?;
         Ok(ScopedOpener::new(Arc::clone(&self.0), scope, keys))
     }
+
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
 }
 
 /// Each key once.
 async fn load(keys: &Keys, scope: &Scope, kids: BTreeSet<KeyId>) -> Result<Vec<DataKey>, phi_keys::Error> {
-    let mut loaded = Vec::with_capacity(kids.len());
-    for kid in kids {
-        loaded.push(keys.data_key_by_id(kid, scope).await?);
-    }
-    Ok(loaded)
+    let wanted: Vec<_> = kids.into_iter().map(|kid| (scope, Some(kid))).collect();
+    keys.data_key_many(&wanted).await.into_iter().collect()
 }
 
 impl fmt::Debug for Opener {

@@ -85,6 +85,7 @@ pub(super) async fn renew(
             }
         }
     }
+    warm((sealer, opener), &renewal.scopes, &by_scope).await;
     for (at, (rows, kids)) in by_scope.into_iter().enumerate() {
         let Some(scope) = renewal.scopes.get(at).cloned() else { continue };
         let held = match hold(sealer, opener, &scope, &kids).await {
@@ -127,6 +128,19 @@ fn scope_of(layout: &Layout, row: &Row) -> Option<(bool, String)> {
         ScopeAt::Subject(at) => Some((true, text(at)?)),
         ScopeAt::SubjectOrGroup(at, group) => Some(text(at).map_or_else(|| (false, group.to_owned()), |id| (true, id))),
     }
+}
+
+/// Brings the keys of all scopes into memory, with one reading for those to open with and one for those to seal with. What
+/// cannot be had is asked for again when its scope's turn comes, and the answer is acted on there.
+async fn warm((sealer, opener): (&Sealer, &Opener), scopes: &[Scope], by_scope: &[(Vec<&Row>, Vec<KeyId>)]) {
+    let of = scopes.iter().zip(by_scope);
+    let kids: Vec<_> = of.flat_map(|(scope, (_, kids))| kids.iter().map(move |kid| (scope, Some(*kid)))).collect();
+    let opens = opener.keys().data_key_many(&kids).await;
+    // A scope that nothing opens may be none, and must get no key.
+    let there = kids.iter().zip(&opens).filter(|(_, key)| key.is_ok());
+    let mut active: Vec<_> = there.map(|((scope, _), _)| (*scope, None)).collect();
+    active.dedup();
+    sealer.keys().data_key_many(&active).await;
 }
 
 /// Asks for each key once. A key that cannot be had for good is noted; whatever may pass stops the job.

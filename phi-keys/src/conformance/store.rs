@@ -180,6 +180,22 @@ async fn reading(store: &dyn KeyStore) -> Result<(), Violation> {
     rule(commit(store, all).await? == Committed::Done, "several new rows are inserted")?;
     let [second, first, other] = rows;
     rule(slot(store, &here).await? == [first.clone(), second], "a slot is read in ascending order of version")?;
+    let scopes = [[250; 32], [1; 32], [2; 32]];
+    let third = Change::new().insert(row(RowKind::Data, &subject(2), 1, 14));
+    rule(commit(store, third).await? == Committed::Done, "a new row is inserted")?;
+    let mut read = store.scopes("conformance", KeyUse::Data, &scopes).await.map_err(failed(WORKS))?;
+    read.sort_by_key(|row| row.slot.scope);
+    let mut expected = slot(store, &here).await?;
+    expected.extend(slot(store, &subject(2)).await?);
+    rule(read == expected, "many scopes are read as each alone, without those that were not asked for")?;
+    let mut further = [0; 32];
+    further[31] = 1;
+    let hundreds: Vec<_> = (0..=u8::MAX).map(|number| [number; 32]).chain([further]).collect();
+    let mut read = store.scopes("conformance", KeyUse::Data, &hundreds).await.map_err(failed(WORKS))?;
+    read.sort_by_key(|row| row.slot.scope);
+    rule(read == expected, "hundreds of scopes are read at once")?;
+    let none = store.scopes("conformance", KeyUse::Data, &[]).await.map_err(failed(WORKS))?;
+    rule(none.is_empty(), "no scopes have no rows")?;
     rule(slot(store, &elsewhere).await? == [other], "a slot holds the rows of one tenant")?;
     rule(slot(store, &subject(250)).await?.is_empty(), "an empty slot is empty")?;
 
@@ -235,6 +251,8 @@ async fn forgery(store: &dyn KeyStore) -> Result<(), Violation> {
         "a tombstone can be replaced by the shred that it stood in the way of",
     )?;
     rule(slot(store, &place).await? == [tombstone.clone()], "a replaced tombstone is read back")?;
+    let among = store.scopes("conformance", KeyUse::Data, &[[77; 32]]).await.map_err(failed(WORKS))?;
+    rule(among == [tombstone.clone()], "tombstones are among the rows of many scopes")?;
     let remains = store.remains(&place).await.map_err(failed(WORKS))?;
     rule(remains.rows == [tombstone] && remains.unreadable.is_empty(), "what remains of a slot is what is in it")
 }

@@ -27,7 +27,7 @@ impl Data {
         Self { cache: Cache::new(Arc::clone(&gate), limits), gate, flights: Flights::new() }
     }
 
-    fn find(&self, scope: &Scope, kid: Option<KeyId>) -> Result<Option<Found>, Error> {
+    pub(super) fn find(&self, scope: &Scope, kid: Option<KeyId>) -> Result<Option<Found>, Error> {
         match kid {
             Some(kid) => self.cache.by_kid(kid, scope),
             None => Ok(self.cache.active(scope)),
@@ -159,16 +159,22 @@ impl Keys {
             anchored.refresh(&self.0.data.gate).await?;
         }
         let rows = self.0.store.slot(slot).await?;
-        self.authentic_in(slot, &rows)?;
-        Self::refuse_shredded(&rows)?;
+        self.authentic_and_there(slot, &rows)?;
+        Ok((lease, rows))
+    }
+
+    /// Refuses rows of a slot that are not authentic, and the slot when it was shredded.
+    pub(super) fn authentic_and_there(&self, slot: &Slot, rows: &[KeyRow]) -> Result<(), Error> {
+        self.authentic_in(slot, rows)?;
+        Self::refuse_shredded(rows)?;
         // Whoever can write the store can put back an old row; the anchor is out of their reach.
         if self.0.anchored.as_ref().is_some_and(|anchored| anchored.has_shredded(slot)) {
             return Err(Error::Shredded);
         }
-        Ok((lease, rows))
+        Ok(())
     }
 
-    async fn unwrap_data(&self, scope: &Scope, row: &KeyRow, lease: Lease) -> Result<Kept, Error> {
+    pub(super) async fn unwrap_data(&self, scope: &Scope, row: &KeyRow, lease: Lease) -> Result<Kept, Error> {
         let (Some(full_id), Some(parent)) = (row.full_id, row.parent) else {
             return Err(Error::RowRejected(row.kind));
         };

@@ -15,6 +15,7 @@ mod kek_versions;
 mod lifecycle;
 mod limits;
 mod maintain;
+mod many;
 #[cfg(all(test, loom))]
 mod model;
 mod name;

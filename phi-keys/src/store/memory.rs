@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Change, Committed, KeyRow, KeyStore, Residue, RowKind, Slot, StoreFuture};
 use crate::id::KeyId;
+use crate::scope::KeyUse;
 
 /// Keeps key rows in memory, for tests and for processes that keep nothing.
 #[derive(Default)]
@@ -50,6 +51,19 @@ impl KeyStore for MemoryKeyStore {
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move { Ok(self.tables().rows(slot).to_vec()) })
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let tables = self.tables();
+            let mut slot = Slot::new(tenant, key_use, None);
+            let mut rows = Vec::with_capacity(scopes.len());
+            for scope in scopes {
+                slot.scope = Some(*scope);
+                rows.extend_from_slice(tables.rows(&slot));
+            }
+            Ok(rows)
+        })
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {

@@ -44,6 +44,7 @@ pub use sqlite::SqliteKeyStore;
 pub(crate) use sqlite::sql;
 
 use crate::id::{FullId, KeyId};
+use crate::scope::KeyUse;
 
 /// The future of a [`KeyStore`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -70,6 +71,22 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>>;
+
+    /// As [`slot`](Self::slot), for many scopes of one tenant and key use: the rows of each scope in the same order, and
+    /// those of different scopes in any. Each scope is named once. A store that can answer many in one reading has an own
+    /// answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let mut rows = Vec::with_capacity(scopes.len());
+            for scope in scopes {
+                rows.extend(self.slot(&Slot::new(tenant, key_use, Some(*scope))).await?);
+            }
+            Ok(rows)
+        })
+    }
 
     /// The domain or data key of this kid.
     ///
@@ -129,6 +146,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         (**self).slot(slot)
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        (**self).scopes(tenant, key_use, scopes)
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {

@@ -116,6 +116,8 @@ async fn a_key_is_retired_and_destroyed_only_when_nobody_can_need_it() {
     assert!(matches!(practice.retire(&keys, old).await, Err(Error::State(KeyState::Retired))));
     practice.clock.advance(Duration::from_secs(60));
     assert!(matches!(keys.data_key_by_id(old, &patient("a")).await, Err(Error::State(KeyState::Retired))));
+    let many = keys.data_key_many(&[(&patient("a"), Some(old)), (&patient("b"), None)]).await;
+    assert!(matches!(many[..], [Err(Error::State(KeyState::Retired)), Ok(_)]), "{many:?}");
     assert!(matches!(practice.destroy(&keys, old).await, Err(Error::TooEarly { .. })));
 
     // A value that was sealed in time and written late: the second count finds it, and it can be read again.

@@ -18,6 +18,7 @@ mod kek_set;
 mod kms;
 mod layers;
 mod lifecycle;
+mod many;
 mod properties;
 mod races;
 mod store_faults;

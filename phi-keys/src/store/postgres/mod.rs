@@ -9,6 +9,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 use super::{Change, Committed, KeyRow, KeyStore, Remains, Residue, Slot, StoreError, StoreFuture};
 use crate::id::KeyId;
+use crate::scope::KeyUse;
 
 /// How often a transaction is run again that the server ended for the sake of another one.
 const ATTEMPTS: usize = 8;
@@ -102,6 +103,10 @@ impl KeyStore for PostgresKeyStore {
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move { sql::slot(&mut *self.0.acquire().await?, slot).await })
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move { sql::scopes(&mut *self.0.acquire().await?, tenant, key_use, scopes).await })
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {

@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::id::{FullId, KeyId};
+use crate::scope::KeyUse;
 use crate::store::columns::{Columns, VERSION};
 use crate::store::{Change, Committed, KeyRow, Remains, RowKind, Slot, StoreError};
 
@@ -46,6 +47,7 @@ macro_rules! select {
 }
 
 const BY_SLOT: &str = select!("WHERE tenant = $1 AND key_use = $2 AND scope = $3 ORDER BY kind, version");
+const BY_SCOPES: &str = select!("WHERE tenant = $1 AND key_use = $2 AND scope = ANY($3) ORDER BY kind, version");
 const BY_KID: &str = select!("WHERE substr(full_id, 1, 16) = $1 AND kind IN (1, 2)");
 const DOMAIN: &str = select!("WHERE kind = 1 ORDER BY tenant, key_use, version");
 const TOMBSTONES: &str = select!("WHERE kind = 3");
@@ -204,6 +206,17 @@ fn lock_of(parts: &[&[u8]]) -> i64 {
 
 pub(crate) async fn slot(connection: &mut PgConnection, slot: &Slot) -> Result<Vec<KeyRow>, StoreError> {
     bind_slot(BY_SLOT, slot).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+pub(super) async fn scopes(
+    connection: &mut PgConnection,
+    tenant: &str,
+    key_use: KeyUse,
+    scopes: &[[u8; 32]],
+) -> Result<Vec<KeyRow>, StoreError> {
+    let scopes: Vec<&[u8]> = scopes.iter().map(<[u8; 32]>::as_slice).collect();
+    let query = sqlx::query(BY_SCOPES).bind(tenant).bind(i64::from(key_use.code())).bind(scopes);
+    query.fetch_all(connection).await?.iter().map(read).collect()
 }
 
 pub(super) async fn by_kid(connection: &mut PgConnection, kid: KeyId) -> Result<Option<KeyRow>, StoreError> {

@@ -9,6 +9,7 @@ use sqlx::{Connection, Sqlite, SqlitePool, pool::PoolConnection};
 
 use super::{Change, Committed, KeyRow, KeyStore, Remains, Residue, Slot, StoreError, StoreFuture};
 use crate::id::KeyId;
+use crate::scope::KeyUse;
 
 /// Keeps key rows in the tables `phi_keys_row` and `phi_keys_schema` of a SQLite database.
 ///
@@ -81,6 +82,10 @@ impl KeyStore for SqliteKeyStore {
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move { sql::slot(&mut *self.0.acquire().await?, slot).await })
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move { sql::scopes(&mut *self.0.acquire().await?, tenant, key_use, scopes).await })
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {

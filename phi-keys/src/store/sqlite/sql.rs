@@ -3,9 +3,10 @@
 use core::num::NonZeroU32;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use crate::id::{FullId, KeyId};
+use crate::scope::KeyUse;
 use crate::store::columns::{Columns, VERSION};
 use crate::store::{Change, Committed, KeyRow, Remains, Residue, RowKind, Slot, StoreError};
 
@@ -166,6 +167,33 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, change: &Change) ->
 pub(crate) async fn slot(connection: &mut SqliteConnection, slot: &Slot) -> Result<Vec<KeyRow>, StoreError> {
     let rows = bind_slot(sqlx::query(BY_SLOT), slot).fetch_all(connection).await?;
     rows.iter().map(read).collect()
+}
+
+/// The rows of so many scopes at most are read by one statement: SQLite takes 999 values in every version.
+const SCOPES: usize = 256;
+
+pub(super) async fn scopes(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    key_use: KeyUse,
+    scopes: &[[u8; 32]],
+) -> Result<Vec<KeyRow>, StoreError> {
+    let mut rows = Vec::with_capacity(scopes.len());
+    for scopes in scopes.chunks(SCOPES) {
+        // Of few lengths, so that few statements are prepared; a scope that is named twice is read once.
+        let room = scopes.len().next_power_of_two();
+        let places = vec!["?"; room].join(",");
+        let statement =
+            format!(select!("WHERE tenant = ? AND key_use = ? AND scope IN ({}) ORDER BY kind, version"), places);
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(tenant).bind(key_use.code());
+        for scope in scopes.iter().chain(scopes.last()).cycle().take(room) {
+            query = query.bind(scope.as_slice());
+        }
+        for row in &query.fetch_all(&mut *connection).await? {
+            rows.push(read(row)?);
+        }
+    }
+    Ok(rows)
 }
 
 pub(super) async fn by_kid(connection: &mut SqliteConnection, kid: KeyId) -> Result<Option<KeyRow>, StoreError> {
