@@ -1,4 +1,4 @@
-//! The published vectors of `phi-keys` and `phi-crypto`, computed by the AWS-LC FIPS module instead of ring.
+//! `phi-keys` and `phi-crypto` on the AWS-LC FIPS module: that the module's indicator finds each operation approved, that both
+//! backends agree on the published vectors and open what the other one sealed, and that what is not approved is refused.
 //!
-//! It shows that the formats need nothing that the module lacks. It is no validation of this project, and the crates do
-//! not use the module yet. ChaCha20-Poly1305 (suite 2) is not approved and left out.
+//! It is no validation of this project.

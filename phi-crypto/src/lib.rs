@@ -39,6 +39,7 @@
 //!
 //! # Features
 //! - `derive`: `#[derive(Record)]`, from the crate `phi-derive`.
+//! - `fips`: keys, values, files and indexes on the AWS-LC FIPS module, see [`phi_keys::backend`].
 //! - `nfkc`: `Transform::NfkcLowercase`, for names that are written in several ways.
 //! - `serde`: [`Sealed<T>`] as a serde value, and `Json` to seal any serde type.
 //! - `sqlite`: [`Sealed<T>`] and [`Tag`] as SQLite columns, and `shred_subject`.
@@ -68,6 +69,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod aad;
+#[cfg(test)]
+mod backends;
 #[cfg(feature = "backup")]
 pub mod backup;
 mod bytes;

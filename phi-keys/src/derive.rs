@@ -15,9 +15,9 @@
 
 use core::fmt;
 
-use ring::hmac;
 use zeroize::Zeroizing;
 
+use crate::backend::Backend;
 use crate::id::FullId;
 
 /// Bytes of every key and of every derived value.
@@ -89,38 +89,33 @@ impl fmt::Debug for Label {
 /// Thirty-two bytes are the first block of the expansion, so this is one HMAC and cannot fail.
 #[must_use]
 pub fn expand(key: &[u8; KEY_LEN], label: Label, info: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
-    expand_raw(key, &[&[label.1], label.0.as_bytes(), info])
+    Backend::ring().expand(key, label, info)
 }
 
 /// The committing id of a key: `HKDF-Expand-SHA-256(key, "phi/v1/kid", 32)`.
 #[must_use]
 pub fn full_id(key: &[u8; KEY_LEN]) -> FullId {
-    FullId::from_bytes(*expand(key, Label::KID, &[]))
+    Backend::ring().full_id(key)
 }
 
-/// The first block of HKDF-Expand: `HMAC(key, info ‖ 0x01)`.
-fn expand_raw(key: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; KEY_LEN]> {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    info.iter().for_each(|part| context.update(part));
-    context.update(&[1]);
-    let tag = context.sign();
-    let mut out = Zeroizing::new([0; KEY_LEN]);
-    // Both are 32 bytes: the tag of SHA-256 and the output.
-    out.copy_from_slice(tag.as_ref());
-    out
-}
+impl Backend {
+    /// As [`expand`], computed by this backend.
+    #[must_use]
+    pub fn expand(self, key: &[u8; KEY_LEN], label: Label, info: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+        self.expand_sha256(key, [&[label.1], label.0.as_bytes(), info])
+    }
 
-/// `HMAC-SHA-256(key, message)`.
-pub(crate) fn mac(key: &[u8; KEY_LEN], message: &[u8]) -> [u8; KEY_LEN] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
-    let mut out = [0; KEY_LEN];
-    out.copy_from_slice(tag.as_ref());
-    out
+    /// As [`full_id`], computed by this backend.
+    #[must_use]
+    pub fn full_id(self, key: &[u8; KEY_LEN]) -> FullId {
+        FullId::from_bytes(*self.expand(key, Label::KID, &[]))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::{self, HmacSha256};
 
     fn unhex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
@@ -147,7 +142,10 @@ mod tests {
                 "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d",
             ),
         ] {
-            assert_eq!(expand_raw(&unhex(prk), &[&info]).to_vec(), unhex(okm));
+            for backend in backend::all() {
+                let prk = unhex(prk).try_into().unwrap();
+                assert_eq!(backend.expand_sha256(&prk, [&info]).to_vec(), unhex(okm), "{backend:?}");
+            }
         }
     }
 
@@ -160,9 +158,11 @@ mod tests {
         let set = TestSet::load(TestName::HkdfSha256).unwrap();
         let mut seen = 0;
         for test in set.test_groups.iter().flat_map(|group| &group.tests).filter(|test| !test.result.must_fail()) {
-            let prk = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &test.salt), &test.ikm);
             let length = test.size.min(KEY_LEN);
-            assert_eq!(expand_raw(prk.as_ref(), &[&test.info])[..length], test.okm[..length], "{}", test.tc_id);
+            for backend in backend::all() {
+                let prk = HmacSha256::new(backend, &test.salt).sign(&test.ikm);
+                assert_eq!(backend.expand_sha256(&prk, [&test.info])[..length], test.okm[..length], "{}", test.tc_id);
+            }
             seen += 1;
         }
         assert!(seen > 70, "{seen}");
@@ -177,10 +177,12 @@ mod tests {
         let (mut valid, mut refused) = (0, 0);
         for group in set.test_groups.iter().filter(|group| group.key_size == 256) {
             for test in &group.tests {
-                let tag = mac(test.key.as_slice().try_into().unwrap(), &test.msg);
-                let same = tag[..group.tag_size / 8] == **test.tag;
-                assert_eq!(same, !test.result.must_fail(), "{}", test.tc_id);
-                *(if same { &mut valid } else { &mut refused }) += 1;
+                for backend in backend::all() {
+                    let tag = HmacSha256::new(backend, &test.key).sign(&test.msg);
+                    let same = tag[..group.tag_size / 8] == **test.tag;
+                    assert_eq!(same, !test.result.must_fail(), "{backend:?} {}", test.tc_id);
+                    *(if same { &mut valid } else { &mut refused }) += 1;
+                }
             }
         }
         assert!(valid > 40 && refused > 20, "{valid} {refused}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use phi_types::Timestamp;
 
 use crate::anchor::AnchorError;
+use crate::backend::NotApproved;
 use crate::f1::SealError;
 use crate::kms::{KmsError, WrappedError};
 use crate::random::NoRandomness;
@@ -84,6 +85,8 @@ pub enum Error {
     Config(&'static str),
     /// The operating system.
     Random(NoRandomness),
+    /// The key manager is on a validated module, which does not do this.
+    NotApproved(NotApproved),
 }
 
 impl Error {
@@ -156,6 +159,7 @@ impl fmt::Display for Error {
             Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
             Self::Config(mend) => f.write_str(mend),
             Self::Random(_) => f.write_str("no randomness for a new key"),
+            Self::NotApproved(_) => f.write_str("the validated module of the key manager does not do this"),
         }
     }
 }
@@ -169,6 +173,7 @@ impl StdError for Error {
             Self::Anchor(error) => Some(error),
             Self::References(error) => Some(&**error),
             Self::Sign(error) => Some(error),
+            Self::NotApproved(error) => Some(error),
             _ => None,
         }
     }
@@ -204,9 +209,20 @@ impl From<WrappedError> for Error {
     }
 }
 
+impl From<NotApproved> for Error {
+    fn from(error: NotApproved) -> Self {
+        Self::NotApproved(error)
+    }
+}
+
 impl From<SealError> for Error {
-    fn from(_: SealError) -> Self {
-        Self::Config("a wrapped key is longer than a sealed value can be")
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::NotApproved(error) => Self::NotApproved(error),
+            SealError::TooLong | SealError::NoNonce => {
+                Self::Config("a wrapped key is longer than a sealed value can be")
+            }
+        }
     }
 }
 

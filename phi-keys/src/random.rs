@@ -1,25 +1,15 @@
-//! Randomness of the operating system, the only source of keys, salts and nonces.
+//! Randomness, the only source of keys, salts and nonces; which one is the backend's to say.
 
 use core::fmt;
 
-use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::Zeroizing;
+use crate::backend::Backend;
 
-/// Fresh random bytes that are not secret, such as a salt or a nonce.
+/// Fresh random bytes of the operating system, for names and salts that no backend has a part in.
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
-    let mut out = [0; N];
-    SystemRandom::new().fill(&mut out).map_err(|_| NoRandomness)?;
-    Ok(out)
+    Backend::ring().bytes()
 }
 
-/// A fresh random key.
-pub(crate) fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
-    let mut out = Zeroizing::new([0; 32]);
-    SystemRandom::new().fill(out.as_mut_slice()).map_err(|_| NoRandomness)?;
-    Ok(out)
-}
-
-/// The operating system gave no random bytes.
+/// There were no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoRandomness;

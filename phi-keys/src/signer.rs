@@ -21,9 +21,9 @@ use core::pin::Pin;
 use std::error::Error;
 use std::sync::Arc;
 
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
-};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
+
+use crate::backend::{Backend, Ed25519Key};
 
 /// The future of [`Signer::sign`].
 pub type Signing<'a> = Pin<Box<dyn Future<Output = Result<[u8; 64], SignError>> + Send + 'a>>;
@@ -55,27 +55,20 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
 ///
 /// The backend does not wipe its copy of the private key when this is dropped.
 pub struct Ed25519Signer {
-    pair: Ed25519KeyPair,
+    key: Ed25519Key,
     public_key: [u8; 32],
 }
 
 impl Ed25519Signer {
-    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "fails only for a wrong seed length, and a seed has 32 bytes")]
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed of 32 bytes");
-        let mut public_key = [0; 32];
-        // An Ed25519 public key has 32 bytes.
-        public_key.copy_from_slice(pair.public_key().as_ref());
-        Self { pair, public_key }
+    pub(crate) fn from_seed(backend: Backend, seed: &[u8; 32]) -> Self {
+        let key = Ed25519Key::from_seed(backend, seed);
+        Self { public_key: key.public_key(), key }
     }
 
     /// Signs a message, without leaving the process.
     #[must_use]
     pub fn sign_now(&self, message: &[u8]) -> [u8; 64] {
-        let mut signature = [0; 64];
-        // An Ed25519 signature has 64 bytes.
-        signature.copy_from_slice(self.pair.sign(message).as_ref());
-        signature
+        self.key.sign(message)
     }
 }
 

@@ -42,7 +42,7 @@ long, for developers; each writes its row into EVIDENCE.md:
   live <provider>                   the suites of `Kms` against a real account that the environment names
          providers: aws gcp azure vault pkcs11
   crash [--iterations N]            kill −9 loops of the audit log
-  fips                              the published vectors on the AWS-LC FIPS module
+  fips                              phi-keys and phi-crypto on the AWS-LC FIPS module
 ";
 
 fn main() -> ExitCode {

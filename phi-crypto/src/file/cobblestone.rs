@@ -1,9 +1,7 @@
 //! C2SP chunked-encryption with SHA-512 and AES-256-GCM (Cobblestone-256), `SPEC.md` section 8: keys and chunks, no I/O.
 
-use core::ops::RangeFrom;
-
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
-use ring::hmac;
+use phi_keys::backend::{AeadKey, Backend, NotApproved};
+use phi_keys::f1::{NONCE_LEN, Nonce, Suite};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -29,74 +27,60 @@ pub(super) struct Refused;
 
 /// The key and base nonce of one file.
 pub(super) struct Cipher {
-    key: LessSafeKey,
+    key: AeadKey,
     base: [u8; NONCE_LEN],
 }
 
 impl Cipher {
     /// Derives the cipher of one file, with the commitment that its beginning must hold.
-    pub(super) fn derive(input_key: &[u8; 32], salt: &[u8; SALT], context: [&[u8]; 2]) -> (Self, [u8; COMMITMENT]) {
-        let prk = hmac::Key::new(hmac::HMAC_SHA512, input_key);
-        // RFC 5869, section 2.3: 76 bytes are two blocks of SHA-512.
-        let block = |previous: &[u8], number: u8| {
-            let mut mac = hmac::Context::with_key(&prk);
-            for part in [previous, INFO, salt, context[0], context[1], &[number]] {
-                mac.update(part);
-            }
-            let mut block = Zeroizing::new([0; 64]);
-            block.copy_from_slice(mac.sign().as_ref());
-            block
-        };
-        let first = block(&[], 1);
-        let second = block(first.as_slice(), 2);
+    pub(super) fn derive(
+        backend: Backend,
+        input_key: &[u8; 32],
+        salt: &[u8; SALT],
+        context: [&[u8]; 2],
+    ) -> Result<(Self, [u8; COMMITMENT]), NotApproved> {
+        // 76 bytes, of two blocks of SHA-512.
+        let okm = backend.expand_sha512(input_key, [INFO, salt, context[0], context[1]]);
 
         let mut key = Zeroizing::new([0; 32]);
         let (mut base, mut commitment) = ([0; NONCE_LEN], [0; COMMITMENT]);
-        let okm = first.iter().chain(second.iter());
-        for (to, from) in key.iter_mut().chain(&mut base).chain(&mut commitment).zip(okm) {
+        for (to, from) in key.iter_mut().chain(&mut base).chain(&mut commitment).zip(okm.iter()) {
             *to = *from;
         }
-        #[expect(clippy::expect_used, reason = "fails only for a wrong key length")]
-        let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).expect("AES-256 takes keys of 32 bytes");
-        (Self { key: LessSafeKey::new(key), base }, commitment)
+        Ok((Self { key: AeadKey::new(backend, Suite::Aes256Gcm, &key)?, base }, commitment))
     }
 
     /// As [`derive`](Self::derive), of a file that is there already.
     pub(super) fn matching(
+        backend: Backend,
         input_key: &[u8; 32],
         salt: &[u8; SALT],
         context: [&[u8]; 2],
         committed: &[u8; COMMITMENT],
     ) -> Result<Self, Refused> {
-        let (cipher, commitment) = Self::derive(input_key, salt, context);
+        let (cipher, commitment) = Self::derive(backend, input_key, salt, context).map_err(|_| Refused)?;
         if bool::from(commitment.ct_eq(committed)) { Ok(cipher) } else { Err(Refused) }
     }
 
     /// Seals a chunk in place and returns its tag. Each number may be sealed once.
-    pub(super) fn seal(&self, number: u64, chunk: &mut [u8]) -> Result<Tag, Refused> {
-        self.key.seal_in_place_separate_tag(self.nonce(number), Aad::empty(), chunk).map_err(|_| Refused)
+    pub(super) fn seal(&self, number: u64, chunk: &mut [u8]) -> Result<[u8; TAG], Refused> {
+        // Within a file each number gives another nonce, and each file has a key of its own.
+        let nonce = Nonce::dangerous_from_bytes(self.nonce(number));
+        self.key.seal(nonce, &[], chunk).ok_or(Refused)
     }
 
-    /// Opens the ciphertext at `from` to the beginning of `buffer`, so that what was a gap before it closes. On refusal
-    /// the buffer holds no plaintext.
-    pub(super) fn open(
-        &self,
-        number: u64,
-        tag: [u8; TAG],
-        buffer: &mut [u8],
-        from: RangeFrom<usize>,
-    ) -> Result<(), Refused> {
-        let opened =
-            self.key.open_in_place_separate_tag(self.nonce(number), Aad::empty(), Tag::from(tag), buffer, from);
-        opened.map(|_| ()).map_err(|_| Refused)
+    /// Opens the chunk with its tag at `from` to the beginning of `buffer`, so that what was a gap before it closes. On
+    /// refusal the buffer holds no plaintext.
+    fn open(&self, number: u64, buffer: &mut [u8], from: usize) -> Result<(), Refused> {
+        self.key.open(self.nonce(number), &[], buffer, from).map(|_| ()).ok_or(Refused)
     }
 
-    fn nonce(&self, number: u64) -> Nonce {
+    fn nonce(&self, number: u64) -> [u8; NONCE_LEN] {
         let mut nonce = self.base;
         for (byte, counter) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
             *byte ^= counter;
         }
-        Nonce::assume_unique_for_key(nonce)
+        nonce
     }
 }
 
@@ -111,14 +95,11 @@ pub(super) fn open_chunks(cipher: &Cipher, first: u64, sealed: &mut [u8]) -> (us
     while from < length {
         let end = length.min(from + SEALED_CHUNK);
         let Some(size) = (end - from).checked_sub(TAG) else { return (opened, Err(Refused)) };
-        let mut tag = [0; TAG];
-        // `from + size + TAG` is `end`, which is within the buffer, and `opened` never passes `from`.
-        let (Some(given), true) = (sealed.get(from + size..end), number < MAX_CHUNKS) else {
+        // `end` is within the buffer, and `opened` never passes `from`.
+        let (Some(buffer), true) = (sealed.get_mut(opened..end), number < MAX_CHUNKS) else {
             return (opened, Err(Refused));
         };
-        tag.copy_from_slice(given);
-        let Some(buffer) = sealed.get_mut(opened..from + size) else { return (opened, Err(Refused)) };
-        if cipher.open(number, tag, buffer, from - opened..).is_err() {
+        if cipher.open(number, buffer, from - opened).is_err() {
             return (opened, Err(Refused));
         }
         (opened, number, from) = (opened + size, number + 1, end);

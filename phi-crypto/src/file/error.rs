@@ -4,6 +4,7 @@ use core::fmt;
 use std::io;
 
 use phi_keys::KeyId;
+use phi_keys::backend::NotApproved;
 
 use crate::ContextError;
 
@@ -47,6 +48,8 @@ pub enum FileError {
     TooLarge,
     /// The operating system gave no random bytes.
     NoRandomness,
+    /// The key is on a validated module, which seals no files.
+    NotApproved(NotApproved),
 }
 
 impl FileError {
@@ -89,6 +92,7 @@ impl fmt::Display for FileError {
             }
             Self::Abandoned => f.write_str("an earlier error broke the file off; seal it from its beginning"),
             Self::TooLarge => f.write_str("the file reached 4 PiB; split it"),
+            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
             Self::NoRandomness => {
                 f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
             }
@@ -102,6 +106,7 @@ impl core::error::Error for FileError {
             Self::Io(source) => Some(source),
             Self::Context(source) => Some(source),
             Self::Keys(source) => Some(source),
+            Self::NotApproved(source) => Some(source),
             _ => None,
         }
     }
@@ -114,6 +119,7 @@ impl From<FileError> for io::Error {
             FileError::Truncated => io::ErrorKind::UnexpectedEof,
             FileError::LeaseEnded | FileError::Keys(_) => io::ErrorKind::PermissionDenied,
             FileError::TooLarge => io::ErrorKind::FileTooLarge,
+            FileError::NotApproved(_) => io::ErrorKind::Unsupported,
             FileError::NotSealed | FileError::Unsupported | FileError::Refused | FileError::UnknownKey { .. } => {
                 io::ErrorKind::InvalidData
             }
@@ -130,6 +136,12 @@ impl From<io::Error> for FileError {
             Ok(error) => error,
             Err(error) => Self::Io(error),
         }
+    }
+}
+
+impl From<NotApproved> for FileError {
+    fn from(source: NotApproved) -> Self {
+        Self::NotApproved(source)
     }
 }
 

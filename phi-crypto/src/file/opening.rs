@@ -27,7 +27,13 @@ impl FileKey {
         let grant = opener.for_file(kid, context)?.ok_or(FileError::UnknownKey { kid })?;
         let input_key = grant.data.derive(Label::FILE, &[SUITE]).map_err(|_| FileError::LeaseEnded)?;
         let witness = opener.witness(context);
-        let derived = Cipher::matching(&input_key, &head.salt, [&head.header, &grant.aad], &head.commitment);
+        let derived = Cipher::matching(
+            grant.data.backend(),
+            &input_key,
+            &head.salt,
+            [&head.header, &grant.aad],
+            &head.commitment,
+        );
         let Ok(cipher) = derived else {
             witness.refused();
             return Err(FileError::Refused);

@@ -4,8 +4,8 @@ use core::ops::{Deref, DerefMut, Range};
 use std::io::IoSliceMut;
 use std::process;
 
+use phi_keys::backend::NotApproved;
 use phi_keys::derive::Label;
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::FileError;
 use super::cobblestone::{CHUNK, Cipher, MAX_CHUNKS, SEALED_CHUNK, TAG};
@@ -82,11 +82,14 @@ pub(super) struct Sealing {
 impl Sealing {
     pub(super) fn begin(grant: Grant) -> Result<Self, FileError> {
         let Grant { data, aad, .. } = &grant;
+        let backend = data.backend();
+        // Refused before anything is written: the chunks of a file count their nonces.
+        backend.admit(NotApproved::FileSealing)?;
         let mut salt = [0; 24];
-        SystemRandom::new().fill(&mut salt).map_err(|_| FileError::NoRandomness)?;
+        backend.fill(&mut salt).map_err(|_| FileError::NoRandomness)?;
         let input_key = data.derive(Label::FILE, &[SUITE]).map_err(|_| FileError::LeaseEnded)?;
         let mut head = FileHead::new(data.kid(), salt);
-        let (cipher, commitment) = Cipher::derive(&input_key, &salt, [&head.header, aad]);
+        let (cipher, commitment) = Cipher::derive(backend, &input_key, &salt, [&head.header, aad])?;
         head.commitment = commitment;
 
         let mut slots = Slots::new();
@@ -262,7 +265,7 @@ pub(super) fn seal(cipher: &Cipher, first: u64, slots: &mut [u8], full: usize) -
     }
     for (slot, number) in slots.chunks_exact_mut(SEALED_CHUNK).zip(first..next) {
         let (chunk, tag) = slot.split_at_mut(CHUNK);
-        tag.copy_from_slice(cipher.seal(number, chunk).map_err(|_| FileError::TooLarge)?.as_ref());
+        tag.copy_from_slice(&cipher.seal(number, chunk).map_err(|_| FileError::TooLarge)?);
     }
     Ok(next)
 }
@@ -272,6 +275,6 @@ pub(super) fn seal_last(cipher: &Cipher, number: u64, slots: &mut [u8], size: us
     let end = size + TAG;
     let slot = slots.get_mut(..end).ok_or(FileError::TooLarge)?;
     let (chunk, tag) = slot.split_at_mut(size);
-    tag.copy_from_slice(cipher.seal(number, chunk).map_err(|_| FileError::TooLarge)?.as_ref());
+    tag.copy_from_slice(&cipher.seal(number, chunk).map_err(|_| FileError::TooLarge)?);
     Ok(end)
 }

@@ -1,9 +1,9 @@
 //! Tags of a declared index, under the keys of its generations.
 
+use phi_keys::backend::{Backend, HmacSha256};
 use phi_keys::derive::Label;
 use phi_keys::tlv::Writer;
 use phi_keys::{DomainKey, KeyUse, Keys};
-use ring::hmac;
 use zeroize::Zeroizing;
 
 use super::spec::{Declared, Fields};
@@ -33,7 +33,7 @@ impl Opened {
         let tagger = |domain: &DomainKey, declared: &Declared| {
             let info = declared.key_info(keys.tenant()).map_err(|_| IndexError::TooLong)?;
             let key = domain.derive(Label::BLIND_INDEX, &info).map_err(|_| IndexError::LeaseEnded)?;
-            Ok::<_, IndexError>(Tagger::new(*declared, &key))
+            Ok::<_, IndexError>(Tagger::new(keys.backend(), *declared, &key))
         };
         let generations = || declared.generations().flat_map(|declared| domains.iter().map(move |key| (key, declared)));
         let older = generations().skip(1).map(|(key, declared)| tagger(key, declared)).collect::<Result<_, _>>()?;
@@ -89,20 +89,20 @@ impl Opened {
 #[derive(Clone)]
 pub(super) struct Tagger {
     declared: Declared,
-    key: hmac::Key,
+    key: HmacSha256,
 }
 
 impl Tagger {
-    pub(super) fn new(declared: Declared, key: &[u8; 32]) -> Self {
-        Self { declared, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+    pub(super) fn new(backend: Backend, declared: Declared, key: &[u8; 32]) -> Self {
+        Self { declared, key: HmacSha256::new(backend, key) }
     }
 
     /// Which partition a row is in: evenly spread and, without the key, not to be guessed.
     pub(super) fn partition(&self, row: &RecordId<'_>) -> Result<u16, IndexError> {
         let mut message = Writer::new("");
         row.with_text(|text| message.field(3, text)).map_err(|_| IndexError::TooLong)?;
-        let mac = hmac::sign(&self.key, &Zeroizing::new(message.finish()));
-        let first = mac.as_ref().first_chunk().copied().unwrap_or_default();
+        let mac = self.key.sign(&Zeroizing::new(message.finish()));
+        let first = mac.first_chunk().copied().unwrap_or_default();
         let partition = u64::from_be_bytes(first) % u64::from(self.declared.partitions.max(1));
         // Less than a number of 16 bits.
         Ok(u16::try_from(partition).unwrap_or_default())
@@ -146,7 +146,7 @@ impl Tagger {
             *first = count;
         }
         let Declared { version, bits, .. } = self.declared;
-        Ok(Some(Tag::new(version, hmac::sign(&self.key, &message).as_ref(), bits)))
+        Ok(Some(Tag::new(version, &self.key.sign(&message), bits)))
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use phi_keys::KeyId;
+use phi_keys::backend::NotApproved;
 use phi_keys::f1::FormatError;
 
 use crate::{ContextError, DecodeError};
@@ -29,6 +30,8 @@ pub enum OpenError {
     Refused,
     /// The value opened, and is of another type.
     Decode(DecodeError),
+    /// The keys are on a validated module, which does not have the cipher of the value's suite.
+    NotApproved(NotApproved),
 }
 
 impl fmt::Display for OpenError {
@@ -44,6 +47,7 @@ impl fmt::Display for OpenError {
             ),
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the opener for this scope again"),
             Self::Refused => f.write_str("the sealed value does not open in this place"),
+            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
             Self::Decode(_) => f.write_str("the opened value cannot be decoded"),
         }
     }
@@ -55,6 +59,7 @@ impl core::error::Error for OpenError {
             Self::NotSealed(source) => Some(source),
             Self::Context(source) => Some(source),
             Self::Decode(source) => Some(source),
+            Self::NotApproved(source) => Some(source),
             Self::UnknownKey { .. } | Self::LeaseEnded | Self::Refused => None,
         }
     }
@@ -63,6 +68,12 @@ impl core::error::Error for OpenError {
 impl From<FormatError> for OpenError {
     fn from(source: FormatError) -> Self {
         Self::NotSealed(source)
+    }
+}
+
+impl From<NotApproved> for OpenError {
+    fn from(source: NotApproved) -> Self {
+        Self::NotApproved(source)
     }
 }
 

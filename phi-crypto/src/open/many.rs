@@ -252,7 +252,8 @@ impl<'s, 'a> Pass<'s, 'a> {
         }
         let (suite, salt) = (parts.suite(), parts.salt());
         let derived = data.derive(Label::FIELD, &f1::key_info(suite, &salt)).map_err(|_| OpenError::LeaseEnded)?;
-        let key = MessageKey::from_derived(&derived, data.kid(), suite, salt);
+        let key =
+            MessageKey::from_derived_on(data.backend(), &derived, data.kid(), suite, salt).map_err(OpenError::from)?;
         let at = self.next;
         match self.keys.get_mut(at) {
             Some(place) => *place = key,

@@ -3,10 +3,11 @@
 use core::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use phi_keys::DataKey;
 use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Parts, Suite};
-use phi_keys::{DataKey, Expired};
 
+use super::OpenError;
 use crate::cache::Bounded;
 
 /// Message keys kept for one data key. A subject's values share few salts: one for each process and epoch that wrote.
@@ -56,14 +57,16 @@ impl Default for Salts {
 
 impl Salts {
     /// The message key that sealed a value.
-    pub(super) fn key(&self, data: &DataKey, parts: &Parts<'_>) -> Result<Arc<MessageKey>, Expired> {
+    pub(super) fn key(&self, data: &DataKey, parts: &Parts<'_>) -> Result<Arc<MessageKey>, OpenError> {
         let name = Name { suite: parts.suite(), salt: parts.salt() };
         // A poisoned lock guards a cache whose entries are put in whole.
         if let Some(key) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return Ok(Arc::clone(key));
         }
-        let derived = data.derive(Label::FIELD, &f1::key_info(name.suite, &name.salt))?;
-        let key = Arc::new(MessageKey::from_derived(&derived, data.kid(), name.suite, name.salt));
+        let derived = data.derive(Label::FIELD, &f1::key_info(name.suite, &name.salt));
+        let derived = derived.map_err(|_| OpenError::LeaseEnded)?;
+        let key = MessageKey::from_derived_on(data.backend(), &derived, data.kid(), name.suite, name.salt)?;
+        let key = Arc::new(key);
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&key));
         Ok(key)
     }

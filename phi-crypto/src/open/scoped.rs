@@ -208,7 +208,7 @@ impl Held {
         {
             return open(key).map_err(|_| OpenError::Refused);
         }
-        let key = self.salts.key(&self.data, parts).map_err(|_| OpenError::LeaseEnded)?;
+        let key = self.salts.key(&self.data, parts)?;
         let opened = open(&key).map_err(|_| OpenError::Refused);
         if opened.is_ok() {
             self.first.get_or_init(|| key);

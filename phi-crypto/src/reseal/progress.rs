@@ -115,4 +115,6 @@ pub enum LeftBecause {
     NotText,
     /// Others changed the row again and again.
     Contended,
+    /// It is under a cipher that the validated module of the keys does not have: bring it under another suite on *ring*.
+    NotApproved,
 }

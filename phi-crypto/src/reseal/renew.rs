@@ -312,6 +312,7 @@ impl<'a> Work<'a> {
             Err(OpenError::NotSealed(_)) => return left(LeftBecause::NotSealed),
             Err(OpenError::UnknownKey { .. }) => return left(LeftBecause::Key),
             Err(OpenError::Context(_)) => return left(LeftBecause::Place),
+            Err(OpenError::NotApproved(_)) => return left(LeftBecause::NotApproved),
             Err(_) => return left(LeftBecause::Refused),
         }
         if let Some(place) = self.plaintexts.get_mut(at) {

@@ -47,7 +47,7 @@ impl Epoch {
     ) -> Result<Self, SealError> {
         let info = f1::key_info(suite, &salt);
         let derive = |label| data.derive(label, &info).map_err(|_| SealError::LeaseEnded);
-        let key = MessageKey::from_derived(&*derive(Label::FIELD)?, data.kid(), suite, salt);
+        let key = MessageKey::from_derived_on(data.backend(), &*derive(Label::FIELD)?, data.kid(), suite, salt)?;
         let nonces = match nonces {
             Nonces::Random => None,
             Nonces::Hedged => Some(NonceKey::from_derived(&*derive(Label::NONCE)?)),

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use phi_keys::backend::NotApproved;
+
 use crate::{ContextError, EncodeError};
 
 /// A value was not sealed. Nothing of it was written.
@@ -18,6 +20,8 @@ pub enum SealError {
     LeaseEnded,
     /// The operating system gave no random bytes.
     NoRandomness,
+    /// The keys are on a validated module, which does not do this.
+    NotApproved(NotApproved),
 }
 
 impl fmt::Display for SealError {
@@ -27,6 +31,7 @@ impl fmt::Display for SealError {
             Self::Encode(_) => f.write_str("the value cannot be encoded"),
             Self::TooLarge => f.write_str("the value exceeds 64 MiB; store it as a file and seal its reference"),
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the sealer for this scope again"),
+            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
             Self::NoRandomness => {
                 f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
             }
@@ -39,6 +44,7 @@ impl core::error::Error for SealError {
         match self {
             Self::Context(source) => Some(source),
             Self::Encode(source) => Some(source),
+            Self::NotApproved(source) => Some(source),
             Self::TooLarge | Self::LeaseEnded | Self::NoRandomness => None,
         }
     }
@@ -47,6 +53,12 @@ impl core::error::Error for SealError {
 impl From<ContextError> for SealError {
     fn from(source: ContextError) -> Self {
         Self::Context(source)
+    }
+}
+
+impl From<NotApproved> for SealError {
+    fn from(source: NotApproved) -> Self {
+        Self::NotApproved(source)
     }
 }
 

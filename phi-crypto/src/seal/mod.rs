@@ -15,6 +15,7 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
+use phi_keys::backend::NotApproved;
 use phi_keys::f1::Suite;
 use phi_keys::{Keys, Scope};
 
@@ -62,6 +63,18 @@ struct Shared {
     epochs: Handles<EpochCell>,
 }
 
+impl Shared {
+    /// Refuses settings that are not approved, where the keys are on a validated module.
+    fn admit(&self) -> Result<(), NotApproved> {
+        let backend = self.keys.backend();
+        backend.admit_suite(self.suite)?;
+        match self.nonces {
+            Nonces::Random => Ok(()),
+            Nonces::Hedged => backend.admit(NotApproved::HedgedNonce),
+        }
+    }
+}
+
 impl Sealer {
     /// Starts with the keys; everything else has a default.
     pub fn builder(keys: Keys) -> SealerBuilder {
@@ -96,8 +109,10 @@ impl Sealer {
     /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.
     ///
     /// # Errors
-    /// [`phi_keys::Error`] when the key cannot be had: the store or the KMS does not answer, or the subject was shredded.
+    /// [`phi_keys::Error`] when the key cannot be had: the store or the KMS does not answer, or the subject was shredded; or
+    /// when the [backend](phi_keys::backend) of the keys does not have the suite, or hedged nonces.
     pub async fn for_scope(&self, scope: &Scope) -> Result<ScopedSealer, phi_keys::Error> {
+        self.0.admit()?;
         let data = self.0.keys.data_key(scope).await?;
         let epochs = self.0.epochs.derived(&data);
         let (shared, scope, first) = (Arc::clone(&self.0), scope.clone(), OnceLock::new());
@@ -154,7 +169,7 @@ impl SealerBuilder {
         let Self { keys, suite, padding, threads } = self;
         let padding = if suite.is_padded() { padding.or(Some(Padding::padme())) } else { padding };
         let suite = if padding.is_some() { suite.padded() } else { suite };
-        let (limits, randomness) = (LIMITS, Randomness::System);
+        let (limits, randomness) = (LIMITS, Randomness::System(keys.backend()));
         let (aad, epochs) = (TenantAad::new(Some(keys.tenant())), Handles::new());
         Sealer(Arc::new(Shared { keys, suite, padding, threads, nonces, limits, randomness, aad, epochs }))
     }

@@ -1,7 +1,7 @@
 //! Nonces of one call: random, or of randomness and message together.
 
+use phi_keys::backend::Backend;
 use phi_keys::f1::{HEDGE_LEN, Nonce, NonceKey, NonceRun};
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::SealError;
 use super::epoch::Epoch;
@@ -16,8 +16,8 @@ pub(super) enum Nonces {
 /// Where the random bytes of salts and nonces come from.
 #[derive(Debug)]
 pub(super) enum Randomness {
-    /// The operating system, for every call anew.
-    System,
+    /// The operating system or the validated module, for every call anew.
+    System(Backend),
     /// The same bytes again and again after every copy of the process: a machine that is restored from a snapshot.
     #[cfg(test)]
     Replayed(std::sync::atomic::AtomicU8),
@@ -27,7 +27,7 @@ impl Randomness {
     pub(super) fn bytes<const N: usize>(&self) -> Result<[u8; N], SealError> {
         let mut out = [0; N];
         match self {
-            Self::System => SystemRandom::new().fill(&mut out).map_err(|_| SealError::NoRandomness)?,
+            Self::System(backend) => backend.fill(&mut out).map_err(|_| SealError::NoRandomness)?,
             #[cfg(test)]
             Self::Replayed(next) => out.fill(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
         }
@@ -37,6 +37,8 @@ impl Randomness {
 
 /// The nonces of one call, for messages that are fixed before it begins.
 pub(super) enum Run<'e> {
+    /// The backend draws each of them.
+    Drawn,
     /// A random start, then counting: one draw for all.
     Counted(NonceRun),
     /// One draw for all as well, to which the number of the message is added before it is hashed with the message.
@@ -45,6 +47,9 @@ pub(super) enum Run<'e> {
 
 impl<'e> Run<'e> {
     pub(super) fn begin(epoch: &'e Epoch, randomness: &Randomness) -> Result<Self, SealError> {
+        if epoch.key.draws_nonces() {
+            return Ok(Self::Drawn);
+        }
         Ok(match &epoch.nonces {
             None => Self::Counted(NonceRun::dangerous_from_start(randomness.bytes()?)),
             Some(key) => {
@@ -56,6 +61,7 @@ impl<'e> Run<'e> {
     #[inline]
     pub(super) fn draw(&mut self, aad: &[u8], plaintext: &[u8], padding: usize) -> Nonce {
         match self {
+            Self::Drawn => Nonce::drawn_by_backend(),
             Self::Counted(run) => run.draw(),
             Self::Hedged { key, random, count } => {
                 let mut drawn = [0; HEDGE_LEN];
@@ -71,6 +77,7 @@ impl<'e> Run<'e> {
     /// The nonces of the next `count` messages, for a thread of their own.
     pub(super) fn split_off(&mut self, messages: usize) -> Self {
         match self {
+            Self::Drawn => Self::Drawn,
             Self::Counted(run) => Self::Counted(run.split_off(messages)),
             Self::Hedged { key, random, count } => {
                 let part = Self::Hedged { key, random: *random, count: *count };

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::Barrier;
 
 use fork::Fork;
+use phi_keys::backend::Backend;
 use phi_keys::{EphemeralKeyring, MemoryKeyStore};
 
 use super::*;
@@ -18,7 +19,7 @@ async fn keys() -> Keys {
 }
 
 async fn sealer(limits: Limits) -> ScopedSealer {
-    scoped(Sealer::builder(keys().await).build(), limits, Randomness::System).await
+    scoped(Sealer::builder(keys().await).build(), limits, Randomness::System(Backend::ring())).await
 }
 
 async fn scoped(sealer: Sealer, limits: Limits, randomness: Randomness) -> ScopedSealer {

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::backend::NotApproved;
+
 /// Bytes that are not a value of format F1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,18 +22,44 @@ impl fmt::Display for FormatError {
 
 impl core::error::Error for FormatError {}
 
-/// The plaintext is longer than [`MAX_PLAINTEXT`](super::MAX_PLAINTEXT), or its padding is not one of the suite.
+/// Why a value was not sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SealError;
+pub enum SealError {
+    /// The plaintext is longer than [`MAX_PLAINTEXT`](super::MAX_PLAINTEXT), or its padding is not one of the suite.
+    TooLong,
+    /// The backend of the key draws its nonces itself, and was given one.
+    NotApproved(NotApproved),
+    /// The nonce was left to a backend that draws none.
+    NoNonce,
+}
 
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sealed value holds at most 64 MiB, and padding only where its suite has some: seal larger content as a file")
+        f.write_str(match self {
+            Self::TooLong => {
+                "a sealed value holds at most 64 MiB, and padding only where its suite has some: seal larger content as a file"
+            }
+            Self::NotApproved(_) => "the value needs what the validated module does not do",
+            Self::NoNonce => "the nonce was left to a backend that draws none: take it with `Nonce::of` the same backend",
+        })
     }
 }
 
-impl core::error::Error for SealError {}
+impl core::error::Error for SealError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::NotApproved(source) => Some(source),
+            Self::TooLong | Self::NoNonce => None,
+        }
+    }
+}
+
+impl From<NotApproved> for SealError {
+    fn from(source: NotApproved) -> Self {
+        Self::NotApproved(source)
+    }
+}
 
 /// The value does not open. Deliberately without detail, which would help an attacker more than an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

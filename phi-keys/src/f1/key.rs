@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use ring::aead::{Aad, LessSafeKey, Nonce as CipherNonce, Tag, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::padding::{MARK, pad, unpadded_len};
 use super::{
-    HEADER_LEN, MAX_PLAINTEXT, NAME_LEN, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite, key_info, parse,
+    HEADER_LEN, MAX_PLAINTEXT, NAME_LEN, NONCE_LEN, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite,
+    key_info, parse,
 };
+use crate::backend::{AeadKey, Backend, NotApproved};
 use crate::derive::{self, KEY_LEN, Label};
 use crate::id::KeyId;
 
@@ -16,7 +17,7 @@ use crate::id::KeyId;
 ///
 /// The backend does not wipe its key schedule when this is dropped.
 pub struct MessageKey {
-    cipher: LessSafeKey,
+    cipher: AeadKey,
     suite: Suite,
     kid: KeyId,
     salt: [u8; SALT_LEN],
@@ -35,11 +36,41 @@ impl MessageKey {
     /// A message key that was derived already: `HKDF-Expand-SHA-256(key, label ‖ key_info(suite, salt))`, where `kid`
     /// names that key.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the one `expect` cannot fail")]
     pub fn from_derived(message_key: &[u8; KEY_LEN], kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
-        #[expect(clippy::expect_used, reason = "fails only for a wrong key length, and both ciphers take 32 bytes")]
-        let key = UnboundKey::new(suite.cipher(), message_key).expect("both ciphers take keys of 32 bytes");
-        Self { cipher: LessSafeKey::new(key), suite, kid, salt, name: name(suite, kid, &salt) }
+        Self::assemble(AeadKey::on_ring(suite, message_key), kid, suite, salt)
+    }
+
+    /// As [`derive`](Self::derive), on a backend.
+    ///
+    /// # Errors
+    /// [`NotApproved`] when the backend does not have the cipher of the suite.
+    pub fn derive_on(
+        backend: Backend,
+        key: &[u8; KEY_LEN],
+        label: Label,
+        suite: Suite,
+        salt: [u8; SALT_LEN],
+    ) -> Result<Self, NotApproved> {
+        let message_key = backend.expand(key, label, &key_info(suite, &salt));
+        Self::from_derived_on(backend, &message_key, backend.full_id(key).kid(), suite, salt)
+    }
+
+    /// As [`from_derived`](Self::from_derived), on a backend.
+    ///
+    /// # Errors
+    /// [`NotApproved`] when the backend does not have the cipher of the suite.
+    pub fn from_derived_on(
+        backend: Backend,
+        message_key: &[u8; KEY_LEN],
+        kid: KeyId,
+        suite: Suite,
+        salt: [u8; SALT_LEN],
+    ) -> Result<Self, NotApproved> {
+        Ok(Self::assemble(AeadKey::new(backend, suite, message_key)?, kid, suite, salt))
+    }
+
+    fn assemble(cipher: AeadKey, kid: KeyId, suite: Suite, salt: [u8; SALT_LEN]) -> Self {
+        Self { cipher, suite, kid, salt, name: name(suite, kid, &salt) }
     }
 
     /// The name of the key that the message key was derived from.
@@ -60,10 +91,17 @@ impl MessageKey {
         self.suite
     }
 
+    /// Whether the backend draws the nonces, so that each is to be [left to it](Nonce::drawn_by_backend).
+    #[inline]
+    #[must_use]
+    pub const fn draws_nonces(&self) -> bool {
+        self.cipher.draws_nonces()
+    }
+
     /// Seals one plaintext, with the least padding that the suite has.
     ///
     /// # Errors
-    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`].
+    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`], or the nonce is not one for this backend.
     pub fn seal(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut out = Vec::new();
         self.seal_into(nonce, aad, plaintext, &mut out)?;
@@ -74,7 +112,8 @@ impl MessageKey {
     /// when `out` lacks room.
     ///
     /// # Errors
-    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`]; `out` is then as it was.
+    /// [`SealError`] when the plaintext is longer than [`MAX_PLAINTEXT`], or the nonce is not one for this backend; `out` is
+    /// then as it was.
     pub fn seal_into(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         self.seal_padded_into(nonce, aad, plaintext, self.suite.least_padding(), out)
     }
@@ -83,8 +122,8 @@ impl MessageKey {
     /// another.
     ///
     /// # Errors
-    /// [`SealError`] when the plaintext or the padding is longer than [`MAX_PLAINTEXT`], or the suite does not have such
-    /// padding; `out` is then as it was.
+    /// [`SealError`] when the plaintext or the padding is longer than [`MAX_PLAINTEXT`], the suite does not have such padding,
+    /// or the nonce is not one for this backend; `out` is then as it was.
     #[inline]
     pub fn seal_padded_into(
         &self,
@@ -94,8 +133,7 @@ impl MessageKey {
         padding: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        self.admit(plaintext.len(), padding)?;
-        let nonce = nonce.into_bytes();
+        let nonce = self.admit(nonce, plaintext.len(), padding)?;
         let start = out.len();
         // One reservation, so that no plaintext is left behind in memory that a growing vector gave back.
         out.reserve(OVERHEAD + plaintext.len() + padding);
@@ -119,8 +157,7 @@ impl MessageKey {
         buffer: &mut Vec<u8>,
     ) -> Result<(), SealError> {
         let length = buffer.len();
-        self.admit(length, padding)?;
-        let nonce = nonce.into_bytes();
+        let nonce = self.admit(nonce, length, padding)?;
         let needed = OVERHEAD + length + padding;
         if buffer.capacity() < needed {
             let mut grown = Vec::with_capacity(needed);
@@ -211,37 +248,50 @@ impl MessageKey {
         *parts.name == self.name
     }
 
+    /// Refuses what cannot be sealed, before anything is written. Returns the nonce: zeros where the backend draws it, until it
+    /// has.
     #[inline]
-    fn admit(&self, length: usize, padding: usize) -> Result<(), SealError> {
+    fn admit(&self, nonce: Nonce, length: usize, padding: usize) -> Result<[u8; NONCE_LEN], SealError> {
         let fits = length <= MAX_PLAINTEXT && padding <= MAX_PLAINTEXT;
-        if fits && self.suite.is_padded() == (padding > 0) { Ok(()) } else { Err(SealError) }
+        if !fits || self.suite.is_padded() != (padding > 0) {
+            return Err(SealError::TooLong);
+        }
+        match (nonce.is_left(), self.draws_nonces()) {
+            (false, false) | (true, true) => Ok(nonce.into_bytes()),
+            (false, true) => Err(SealError::NotApproved(NotApproved::ChosenNonce)),
+            (true, false) => Err(SealError::NoNonce),
+        }
     }
 
     /// Encrypts what stands behind the header at `start`, and appends the tag.
     #[inline]
-    fn encrypt(&self, nonce: [u8; 12], aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
-        let nonce = CipherNonce::assume_unique_for_key(nonce);
+    fn encrypt(
+        &self,
+        mut nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
         // The caller has just written the header; an empty slice is never taken.
         let body = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
-        let tag: Option<Tag> = self.cipher.seal_in_place_separate_tag(nonce, Aad::from(aad), body).ok();
-        match tag {
-            Some(tag) => {
-                out.extend_from_slice(tag.as_ref());
-                Ok(())
-            }
-            None => {
-                wipe(out, start);
-                Err(SealError)
-            }
+        let Some(tag) = self.cipher.encrypt(&mut nonce, aad, body) else {
+            wipe(out, start);
+            return Err(SealError::TooLong);
+        };
+        if self.draws_nonces()
+            && let Some(place) = out.get_mut(start + HEADER_LEN - NONCE_LEN..start + HEADER_LEN)
+        {
+            place.copy_from_slice(&nonce);
         }
+        out.extend_from_slice(&tag);
+        Ok(())
     }
 
     /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`: the length of the
     /// plaintext.
     #[inline]
-    fn decrypt(&self, nonce: [u8; 12], aad: &[u8], from: usize, bytes: &mut [u8]) -> Option<usize> {
-        let nonce = CipherNonce::assume_unique_for_key(nonce);
-        let plaintext = self.cipher.open_within(nonce, Aad::from(aad), bytes, from..).ok()?;
+    fn decrypt(&self, nonce: [u8; NONCE_LEN], aad: &[u8], from: usize, bytes: &mut [u8]) -> Option<usize> {
+        let plaintext = self.cipher.open(nonce, aad, bytes, from)?;
         if self.suite.is_padded() { unpadded_len(plaintext) } else { Some(plaintext.len()) }
     }
 }

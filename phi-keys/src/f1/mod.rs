@@ -38,11 +38,12 @@ pub use nonce::{HEDGE_LEN, Nonce, NonceKey, NonceRun};
 pub use suite::Suite;
 pub use text::{from_text, to_text};
 
+use crate::backend::Backend;
 use crate::id::KeyId;
-use crate::random::{self, NoRandomness};
+use crate::random::NoRandomness;
 
 /// Bytes before the ciphertext: suite, kid, salt and nonce.
-pub const HEADER_LEN: usize = NAME_LEN + 12;
+pub const HEADER_LEN: usize = NAME_LEN + NONCE_LEN;
 /// The bytes of them that all values under one message key begin with: suite, kid and salt.
 const NAME_LEN: usize = 1 + 16 + SALT_LEN;
 /// Bytes of the authentication tag behind the ciphertext.
@@ -54,13 +55,23 @@ pub const MAX_PLAINTEXT: usize = 64 << 20;
 
 /// Bytes of a salt.
 pub const SALT_LEN: usize = 12;
+/// Bytes of a nonce.
+pub const NONCE_LEN: usize = 12;
 
 /// A fresh random salt.
 ///
 /// # Errors
 /// [`NoRandomness`] when the operating system gives none.
 pub fn fresh_salt() -> Result<[u8; SALT_LEN], NoRandomness> {
-    random::bytes()
+    Backend::ring().bytes()
+}
+
+/// A fresh random salt of a backend's randomness.
+///
+/// # Errors
+/// [`NoRandomness`] when there is none.
+pub fn fresh_salt_of(backend: Backend) -> Result<[u8; SALT_LEN], NoRandomness> {
+    backend.bytes()
 }
 
 /// What the message key's derivation takes beside the label: `suite ‖ salt`.
@@ -78,7 +89,7 @@ pub struct Parts<'a> {
     name: &'a [u8; NAME_LEN],
     kid: &'a [u8; 16],
     salt: &'a [u8; SALT_LEN],
-    nonce: &'a [u8; 12],
+    nonce: &'a [u8; NONCE_LEN],
     /// Ciphertext and tag.
     body: &'a [u8],
 }
@@ -143,26 +154,50 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::backend;
     use crate::derive::{self, Label};
 
     const SUITES: [Suite; 4] =
         [Suite::Aes256Gcm, Suite::ChaCha20Poly1305, Suite::Aes256GcmPadded, Suite::ChaCha20Poly1305Padded];
 
-    fn sealed(suite: Suite, plaintext: &[u8]) -> Vec<u8> {
-        let key = MessageKey::derive(&[7; 32], Label::FIELD, suite, [3; 12]);
-        key.seal(Nonce::random().unwrap(), b"aad", plaintext).unwrap()
+    /// The backends that have the cipher of a suite.
+    fn backends(suite: Suite) -> impl Iterator<Item = Backend> {
+        backend::all().into_iter().filter(move |backend| backend.admit_suite(suite).is_ok())
     }
 
+    fn message_key(backend: Backend, suite: Suite) -> MessageKey {
+        MessageKey::derive_on(backend, &[7; 32], Label::FIELD, suite, [3; 12]).unwrap()
+    }
+
+    fn sealed(suite: Suite, plaintext: &[u8]) -> Vec<u8> {
+        sealed_on(Backend::ring(), suite, plaintext)
+    }
+
+    fn sealed_on(backend: Backend, suite: Suite, plaintext: &[u8]) -> Vec<u8> {
+        message_key(backend, suite).seal(Nonce::of(backend).unwrap(), b"aad", plaintext).unwrap()
+    }
+
+    /// Opens on every backend that has the cipher, which must agree, into a vector and in place.
     fn open(bytes: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let parts = parse(bytes).ok()?;
-        MessageKey::derive(&[7; 32], Label::FIELD, parts.suite(), parts.salt()).open(&parts, aad).ok()
+        let on = |backend| {
+            let key = MessageKey::derive_on(backend, &[7; 32], Label::FIELD, parts.suite(), parts.salt()).unwrap();
+            let opened = key.open(&parts, aad).ok();
+            let mut buffer = Zeroizing::new(bytes.to_vec());
+            let in_place = key.open_in_place(aad, &mut buffer).ok().map(|()| buffer);
+            assert_eq!(opened, in_place, "{backend:?}");
+            opened
+        };
+        let opened = backends(parts.suite()).map(on).collect::<Vec<_>>();
+        assert!(opened.windows(2).all(|pair| pair[0] == pair[1]), "the backends do not agree");
+        opened.into_iter().next().flatten()
     }
 
     #[test]
     fn every_flipped_bit_and_every_truncation_is_refused() {
-        for suite in SUITES {
+        for (suite, backend) in SUITES.into_iter().flat_map(|suite| backends(suite).map(move |on| (suite, on))) {
             for plaintext in [&b""[..], b"412-65-3388"] {
-                let good = sealed(suite, plaintext);
+                let good = sealed_on(backend, suite, plaintext);
                 assert_eq!(good.len(), OVERHEAD + plaintext.len() + usize::from(suite.is_padded()));
                 assert_eq!(open(&good, b"aad").unwrap().as_slice(), plaintext);
                 assert!(open(&good, b"aae").is_none());
@@ -203,9 +238,12 @@ mod tests {
 
     #[test]
     fn padding_hides_the_length_and_comes_off_again() {
-        for suite in SUITES {
-            let key = MessageKey::derive(&[7; 32], Label::FIELD, suite, [3; 12]);
-            let nonce = || Nonce::dangerous_from_bytes([9; 12]);
+        for (suite, backend) in SUITES.into_iter().flat_map(|suite| backends(suite).map(move |on| (suite, on))) {
+            let key = message_key(backend, suite);
+            let nonce = || match backend.draws_nonces() {
+                true => Nonce::drawn_by_backend(),
+                false => Nonce::dangerous_from_bytes([9; 12]),
+            };
             for plaintext in [&b""[..], b"Ada", b"ends in zeros\0\0", b"\x80\0"] {
                 let mut out = b"before".to_vec();
                 let padding = if suite.is_padded() { 40 - plaintext.len() } else { 0 };
@@ -218,16 +256,17 @@ mod tests {
                     let mut buffer = plaintext.to_vec();
                     buffer.reserve_exact(room);
                     key.seal_in_place(nonce(), b"aad", padding, &mut buffer).unwrap();
-                    assert_eq!(buffer, sealed);
+                    assert!(backend.draws_nonces() || buffer == sealed);
+                    assert_eq!(open(&buffer, b"aad").unwrap().as_slice(), plaintext);
                     key.open_in_place(b"aad", &mut buffer).unwrap();
                     assert_eq!(buffer, plaintext);
                 }
             }
             let wrong = if suite.is_padded() { 0 } else { 1 };
             let mut out = b"before".to_vec();
-            assert_eq!(key.seal_padded_into(nonce(), b"", b"x", wrong, &mut out), Err(SealError));
-            assert_eq!(key.seal_in_place(nonce(), b"", wrong, &mut out), Err(SealError));
-            assert_eq!(key.seal_in_place(nonce(), b"", MAX_PLAINTEXT + 1, &mut out), Err(SealError));
+            assert_eq!(key.seal_padded_into(nonce(), b"", b"x", wrong, &mut out), Err(SealError::TooLong));
+            assert_eq!(key.seal_in_place(nonce(), b"", wrong, &mut out), Err(SealError::TooLong));
+            assert_eq!(key.seal_in_place(nonce(), b"", MAX_PLAINTEXT + 1, &mut out), Err(SealError::TooLong));
             assert_eq!(out, b"before");
         }
     }
@@ -290,8 +329,25 @@ mod tests {
         let key = MessageKey::derive(&[7; 32], Label::FIELD, Suite::Aes256Gcm, [3; 12]);
         let mut out = Vec::new();
         let long = vec![0; MAX_PLAINTEXT + 1];
-        assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError));
+        assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError::TooLong));
         assert!(key.seal(Nonce::random().unwrap(), b"", &long).is_err());
         assert_eq!(out.capacity(), 0);
+    }
+
+    #[test]
+    fn a_nonce_is_one_for_the_backend_or_nothing_is_touched() {
+        for backend in backend::all() {
+            let key = message_key(backend, Suite::Aes256Gcm);
+            assert_eq!(key.draws_nonces(), backend.draws_nonces());
+            let (wrong, why) = match backend.draws_nonces() {
+                true => (Nonce::random().unwrap(), SealError::NotApproved(backend::NotApproved::ChosenNonce)),
+                false => (Nonce::drawn_by_backend(), SealError::NoNonce),
+            };
+            let mut buffer = b"before".to_vec();
+            assert_eq!(key.seal_in_place(wrong, b"", 0, &mut buffer), Err(why), "{backend:?}");
+            assert_eq!(buffer, b"before");
+            let values = [(); 2].map(|()| key.seal(Nonce::of(backend).unwrap(), b"", b"x").unwrap());
+            assert_ne!(values[0], values[1], "{backend:?}");
+        }
     }
 }

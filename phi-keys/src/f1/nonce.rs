@@ -4,13 +4,19 @@ use core::fmt;
 
 use ring::hmac;
 
+use super::NONCE_LEN;
 use super::padding::MARK;
+use crate::backend::Backend;
 use crate::derive::KEY_LEN;
-use crate::random::{self, NoRandomness};
+use crate::random::NoRandomness;
 
 /// One nonce of 96 bits. It is consumed by the message that it seals and cannot be copied.
 #[derive(Debug)]
-pub struct Nonce([u8; 12]);
+pub struct Nonce {
+    bytes: [u8; NONCE_LEN],
+    /// Whether the backend draws it, and the bytes mean nothing.
+    is_left: bool,
+}
 
 impl Nonce {
     /// A nonce from the operating system's randomness.
@@ -18,20 +24,48 @@ impl Nonce {
     /// # Errors
     /// [`NoRandomness`] when the operating system gives none.
     pub fn random() -> Result<Self, NoRandomness> {
-        random::bytes().map(Self)
+        Backend::ring().bytes().map(Self::dangerous_from_bytes)
+    }
+
+    /// A fresh nonce for a key on a backend: random, and drawn by the backend itself where it wants that.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when there is none.
+    pub fn of(backend: Backend) -> Result<Self, NoRandomness> {
+        if backend.draws_nonces() {
+            Ok(Self::drawn_by_backend())
+        } else {
+            backend.bytes().map(Self::dangerous_from_bytes)
+        }
+    }
+
+    /// Leaves the nonce to the key's backend; refused by a backend that [draws none](Backend::draws_nonces).
+    #[inline]
+    #[must_use]
+    pub const fn drawn_by_backend() -> Self {
+        Self { bytes: [0; NONCE_LEN], is_left: true }
     }
 
     /// A nonce that the caller vouches for. Two messages under one key and one nonce give away both and the
     /// authentication key with them.
     ///
     /// Meant for published test vectors and for nonces that are a MAC over the message itself.
+    #[inline]
     #[must_use]
-    pub const fn dangerous_from_bytes(bytes: [u8; 12]) -> Self {
-        Self(bytes)
+    pub const fn dangerous_from_bytes(bytes: [u8; NONCE_LEN]) -> Self {
+        Self { bytes, is_left: false }
     }
 
-    pub(super) const fn into_bytes(self) -> [u8; 12] {
-        self.0
+    /// Whether it is left to the backend.
+    #[inline]
+    pub(crate) const fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// Zeros where the backend draws it.
+    #[inline]
+    pub(crate) const fn into_bytes(self) -> [u8; NONCE_LEN] {
+        self.bytes
     }
 }
 
@@ -48,7 +82,7 @@ impl NonceRun {
     /// # Errors
     /// [`NoRandomness`] when the operating system gives none.
     pub fn random() -> Result<Self, NoRandomness> {
-        random::bytes().map(Self::dangerous_from_start)
+        Backend::ring().bytes().map(Self::dangerous_from_start)
     }
 
     /// The next `count` nonces as a run of their own, for a thread of their own.
@@ -68,11 +102,12 @@ impl NonceRun {
     }
 
     /// The next nonce. A run repeats itself after 2^96 nonces only.
+    #[inline]
     #[must_use]
     pub fn draw(&mut self) -> Nonce {
         let [_, _, _, _, bytes @ ..] = self.0.to_be_bytes();
         self.0 = self.0.wrapping_add(1) & (u128::MAX >> 32);
-        Nonce(bytes)
+        Nonce::dangerous_from_bytes(bytes)
     }
 }
 
@@ -112,7 +147,7 @@ impl NonceKey {
         let mut nonce = [0; 12];
         // A tag has 32 bytes, so every byte of the nonce is taken from it.
         nonce.iter_mut().zip(tag.as_ref()).for_each(|(place, byte)| *place = *byte);
-        Nonce(nonce)
+        Nonce::dangerous_from_bytes(nonce)
     }
 }
 

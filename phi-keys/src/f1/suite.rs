@@ -1,7 +1,5 @@
 //! Which cipher a value is under, and whether its plaintext is padded.
 
-use ring::aead::{AES_256_GCM, Algorithm, CHACHA20_POLY1305};
-
 use super::FormatError;
 
 /// The cipher of a value. The numbers are frozen for ever and never chosen from a configuration while opening.
@@ -48,13 +46,6 @@ impl Suite {
     /// The fewest bytes of padding that a plaintext has: none, or the byte that marks its end.
     pub(super) const fn least_padding(self) -> usize {
         if self.is_padded() { 1 } else { 0 }
-    }
-
-    pub(super) fn cipher(self) -> &'static Algorithm {
-        match self {
-            Self::Aes256Gcm | Self::Aes256GcmPadded => &AES_256_GCM,
-            Self::ChaCha20Poly1305 | Self::ChaCha20Poly1305Padded => &CHACHA20_POLY1305,
-        }
     }
 
     pub(super) const fn from_byte(byte: u8) -> Result<Self, FormatError> {

@@ -17,6 +17,7 @@ use super::revoke::RevocationChannel;
 use super::root::MayCreate;
 use super::{Inner, Keys, replay, root};
 use crate::anchor::StoreAnchor;
+use crate::backend::Backend;
 use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::kms::{KekPolicy, KekSet, KekSetBuilder, Kms};
@@ -31,6 +32,7 @@ pub struct KeysBuilder {
     store: Arc<dyn KeyStore>,
     keks: Vec<Arc<dyn Kms>>,
     set: Option<KekSet>,
+    backend: Backend,
     tenant: String,
     clock: Arc<dyn Clock>,
     lease: Duration,
@@ -48,6 +50,7 @@ impl KeysBuilder {
             store,
             keks: Vec::new(),
             set: None,
+            backend: Backend::ring(),
             tenant: "default".into(),
             clock: Arc::new(SystemClock::new()),
             lease: DEFAULT_LEASE,
@@ -70,6 +73,16 @@ impl KeysBuilder {
     /// Takes the KEKs from a set, with its policy, instead of adding them one by one with [`kek`](Self::kek).
     pub fn keks(mut self, keks: KekSet) -> Self {
         self.set = Some(keks);
+        self
+    }
+
+    /// What computes, *ring* unless given. Of the KEKs, those that this process holds itself ([`LocalKeyring`],
+    /// [`EphemeralKeyring`]) must be on a validated module when this is.
+    ///
+    /// [`LocalKeyring`]: https://docs.rs/phi-keys/latest/phi_keys/struct.LocalKeyring.html
+    /// [`EphemeralKeyring`]: crate::EphemeralKeyring
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
         self
     }
 
@@ -177,8 +190,8 @@ impl KeysBuilder {
     /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
     /// be; other [`Error`]s when KMS or store fail.
     pub async fn build(self) -> Result<Keys, Error> {
-        let Self { store, keks, set, tenant, clock, lease, limits, channel, fingerprint, generation, anchor, rollback } =
-            self;
+        let Self { store, keks, set, backend, tenant, clock, lease, limits, .. } = self;
+        let Self { channel, fingerprint, generation, anchor, rollback, .. } = self;
         let keks = match (set, keks.is_empty()) {
             (Some(set), true) => set,
             (Some(_), false) => {
@@ -189,6 +202,12 @@ impl KeysBuilder {
                 .fold(KekSet::builder(KekPolicy::AnyOf).clock(Arc::clone(&clock)), KekSetBuilder::kek)
                 .build()?,
         };
+        let elsewhere = |kek: &Arc<dyn Kms>| kek.capabilities().backend.is_none_or(|own| own == backend);
+        if backend != Backend::ring() && !keks.all().all(elsewhere) {
+            return Err(Error::Config(
+                "a KEK in this process is not on the backend of the key manager: open its keyring with `Unlock::on`",
+            ));
+        }
         if tenant.is_empty() || tenant.len() > 256 || tenant.chars().any(char::is_control) {
             return Err(Error::Config("a tenant name has 1 to 256 bytes and no control characters"));
         }
@@ -203,7 +222,7 @@ impl KeysBuilder {
         };
         let may_create = if records.is_empty() { MayCreate::Yes } else { MayCreate::No };
         let now = clock.now();
-        let (root, found) = Box::pin(root::open(&*store, &keks, fingerprint, may_create, now)).await?;
+        let (root, found) = Box::pin(root::open(backend, &*store, &keks, fingerprint, may_create, now)).await?;
         if found < generation {
             return Err(Error::RolledBack { found, expected: generation });
         }
@@ -212,8 +231,8 @@ impl KeysBuilder {
             Some(anchored) => Box::pin(replay::reconcile(&root, &*store, anchored, rollback, now)).await?,
             None => Box::pin(replay::check(&root, &*store, rollback, now)).await?,
         };
-        let domains = Domains::new(Gate::new(Arc::clone(&clock), lease), limits);
-        let data = Data::new(Gate::new(clock, lease), limits);
+        let domains = Domains::new(Gate::on(backend, Arc::clone(&clock), lease), limits);
+        let data = Data::new(Gate::on(backend, clock, lease), limits);
         Ok(Keys(Arc::new(Inner { store, keks, tenant, root, domains, data, anchored, replayed, channel })))
     }
 }

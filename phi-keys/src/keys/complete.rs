@@ -36,9 +36,9 @@ impl Keys {
             if wanted.is_empty() {
                 return Ok((0, 0));
             }
-            let key = envelope::unwrap_domain(&self.0.keks, &row).await?;
+            let key = envelope::unwrap_domain(self.backend(), &self.0.keks, &row).await?;
             for kek in &wanted {
-                match envelope::add_copy(&***kek, &row, &key).await {
+                match envelope::add_copy(self.backend(), &***kek, &row, &key).await {
                     Ok(copy) => copies.push(copy),
                     Err(Error::Kms(error)) if self.0.keks.goes_on(&error) => self.0.keks.missing(&***kek, &error),
                     Err(error) => return Err(error),

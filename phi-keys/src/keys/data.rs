@@ -9,10 +9,8 @@ use super::flight::Flights;
 use super::handle::{Cell, DataKey, Found, Gate, Handle, Lease, Renewal};
 use super::limits::Limits;
 use super::{ATTEMPTS, Keys, envelope};
-use crate::derive;
 use crate::error::Error;
 use crate::id::KeyId;
-use crate::random;
 use crate::scope::{KeyUse, Scope};
 use crate::store::{Change, KeyRow, KeyState, RowKind, Slot};
 
@@ -182,7 +180,7 @@ impl Keys {
             return Err(Error::State(KeyState::Destroyed));
         }
         let parent = self.domain(KeyUse::Data, Some(parent)).await?;
-        let key = envelope::unwrap(&parent.cell.key, row, &row.wrapped)?;
+        let key = envelope::unwrap(self.backend(), &parent.cell.key, row, &row.wrapped)?;
         let cell = Cell::below(&parent.cell, key, full_id, &self.0.data.gate, lease);
         let origin = Origin {
             scope: scope.clone(),
@@ -203,8 +201,9 @@ impl Keys {
     /// A row with a new active data key.
     pub(super) async fn new_data_row(&self, slot: &Slot, version: u32, now: Timestamp) -> Result<KeyRow, Error> {
         let parent = self.domain(KeyUse::Data, None).await?;
-        let key = random::key()?;
-        let (full_id, parent_id) = (Some(derive::full_id(&key)), Some(parent.cell.full_id));
+        let backend = self.backend();
+        let key = backend.key()?;
+        let (full_id, parent_id) = (Some(backend.full_id(&key)), Some(parent.cell.full_id));
         let mut row = KeyRow::new(
             RowKind::Data,
             slot.clone(),
@@ -216,7 +215,7 @@ impl Keys {
             Vec::new(),
             [0; 32],
         );
-        row.wrapped = envelope::wrap(&parent.cell.key, &row, &key)?;
+        row.wrapped = envelope::wrap(backend, &parent.cell.key, &row, &key)?;
         row.authenticate(&self.0.root.mac_key)?;
         Ok(row)
     }

@@ -14,7 +14,6 @@ use super::refusals::Refusals;
 use super::{ATTEMPTS, Inner, Keys, envelope, root};
 use crate::error::Error;
 use crate::id::FullId;
-use crate::random;
 use crate::scope::KeyUse;
 use crate::store::{Change, Committed, KeyState, RowKind, Slot};
 
@@ -140,7 +139,7 @@ impl Keys {
                     (Some(known), _) if !known.is_aging => Ok((known.key.clone(), known.asked)),
                     // The row that this process has just written, whose copies were seen to open.
                     (None, Some((mac, key))) if *mac == row.mac => Ok((Zeroizing::clone(key), asked)),
-                    _ => envelope::unwrap_domain(keks, row).await.map(|key| (key, asked)),
+                    _ => envelope::unwrap_domain(self.backend(), keks, row).await.map(|key| (key, asked)),
                 };
                 let held = match (key, known) {
                     (Ok((key, asked)), _) => domains.held.lease(row, key, full_id, lease, asked)?,
@@ -194,12 +193,12 @@ impl Keys {
             return Ok(None);
         }
         let now = domains.gate.clock.now();
-        let key = random::key()?;
-        let mut row = root::new_domain_row(slot, version, &key, now);
-        row.wrapped = envelope::wrap_domain(keks, &row, &key).await?;
+        let key = root.backend.key()?;
+        let mut row = root::new_domain_row(root.backend, slot, version, &key, now);
+        row.wrapped = envelope::wrap_domain(root.backend, keks, &row, &key).await?;
         row.authenticate(&root.mac_key)?;
         census.domains.push(row.clone());
-        let next = census.generation.next(root::digest_of(&census.domains))?;
+        let next = census.generation.next(root::digest_of(root.backend, &census.domains))?;
         let made = (row.mac, key);
         let change = Change::new().replace(census.row, root.generation_row(&next, now)?).insert(row);
         if store.commit(&change).await? != Committed::Done {

@@ -1,9 +1,9 @@
 //! How keys are wrapped: a data key under its domain key, a domain key under carriers.
 
-use ring::digest;
 use zeroize::Zeroizing;
 
-use crate::derive::{self, KEY_LEN, Label};
+use crate::backend::Backend;
+use crate::derive::{KEY_LEN, Label};
 use crate::error::Error;
 use crate::f1::{self, MessageKey, Nonce, Suite};
 use crate::kms::{self, Carrier, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
@@ -16,16 +16,23 @@ type Key = Zeroizing<[u8; KEY_LEN]>;
 const CARRIER_DOMAIN: &str = "phi/carrier/v1";
 
 /// Wraps `key`, which `row` names, under `parent`.
-pub(super) fn wrap(parent: &[u8; KEY_LEN], row: &KeyRow, key: &[u8; KEY_LEN]) -> Result<Vec<u8>, Error> {
-    let message_key = MessageKey::derive(parent, Label::WRAP, Suite::Aes256Gcm, f1::fresh_salt()?);
-    Ok(message_key.seal(Nonce::random()?, &row.wrap_aad()?, key)?)
+pub(super) fn wrap(
+    backend: Backend,
+    parent: &[u8; KEY_LEN],
+    row: &KeyRow,
+    key: &[u8; KEY_LEN],
+) -> Result<Vec<u8>, Error> {
+    let salt = f1::fresh_salt_of(backend)?;
+    let message_key = MessageKey::derive_on(backend, parent, Label::WRAP, Suite::Aes256Gcm, salt)?;
+    Ok(message_key.seal(Nonce::of(backend)?, &row.wrap_aad()?, key)?)
 }
 
 /// The reverse of [`wrap`]: opens only with the right parent, for the same row, and to the key that the row names.
-pub(super) fn unwrap(parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Result<Key, Error> {
+pub(super) fn unwrap(backend: Backend, parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Result<Key, Error> {
     let rejected = || Error::KeyRejected(row.kind);
     let parts = f1::parse(wrapped).map_err(|_| rejected())?;
-    let message_key = MessageKey::derive(parent, Label::WRAP, parts.suite(), parts.salt());
+    // Every key is wrapped with the suite that every backend has.
+    let message_key = MessageKey::derive_on(backend, parent, Label::WRAP, parts.suite(), parts.salt())?;
     // `open` compares the kid of the header with the parent's.
     let opened = message_key.open(&parts, &row.wrap_aad()?).map_err(|_| rejected())?;
     if opened.len() != KEY_LEN {
@@ -33,7 +40,7 @@ pub(super) fn unwrap(parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Re
     }
     let mut key = Zeroizing::new([0; KEY_LEN]);
     key.copy_from_slice(&opened);
-    if row.full_id.is_some_and(|named| named.matches(&derive::full_id(&key))) { Ok(key) } else { Err(rejected()) }
+    if row.full_id.is_some_and(|named| named.matches(&backend.full_id(&key))) { Ok(key) } else { Err(rejected()) }
 }
 
 /// One copy of a domain key.
@@ -45,48 +52,50 @@ pub(super) struct DomainCopy {
 }
 
 /// Wraps the domain key that `row` names under every KEK that the set wants, each with a carrier of its own.
-pub(super) async fn wrap_domain(keks: &KekSet, row: &KeyRow, key: &Key) -> Result<Vec<u8>, Error> {
-    let context = context(row)?;
-    let carriers = keks.wrap_dek(&context).await?;
-    let copies = carriers.into_iter().map(|(carrier, wrapped)| seal_copy(row, key, &context, &carrier, wrapped));
+pub(super) async fn wrap_domain(backend: Backend, keks: &KekSet, row: &KeyRow, key: &Key) -> Result<Vec<u8>, Error> {
+    let context = context(backend, row)?;
+    let carriers = keks.wrap_dek_on(backend, &context).await?;
+    let seal = |(carrier, wrapped): (Carrier, _)| seal_copy(backend, row, key, &context, &carrier, wrapped);
+    let copies = carriers.into_iter().map(seal);
     encode(&copies.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// Unwraps a domain key with any of the KEKs that holds a copy and answers.
-pub(super) async fn unwrap_domain(keks: &KekSet, row: &KeyRow) -> Result<Key, Error> {
-    let context = context(row)?;
+pub(super) async fn unwrap_domain(backend: Backend, keks: &KekSet, row: &KeyRow) -> Result<Key, Error> {
+    let context = context(backend, row)?;
     let (carriers, sealed): (Vec<_>, Vec<_>) = decode(row)?.into_iter().map(|copy| (copy.carrier, copy.sealed)).unzip();
     let open = |at: usize, carrier: &Carrier| {
         let (wrapped, sealed) = carriers.get(at).zip(sealed.get(at)).ok_or(Error::NoKek)?;
-        let parent = carrier_key(carrier, &context, wrapped)?;
-        unwrap(&parent, row, sealed)
+        let parent = carrier_key(backend, carrier, &context, wrapped)?;
+        unwrap(backend, &parent, row, sealed)
     };
     keks.unwrap_dek(&carriers, &context, open).await
 }
 
 /// Unwraps a domain key with the one KEK that holds this copy.
-pub(super) async fn open_copy(kek: &dyn Kms, row: &KeyRow, copy: &DomainCopy) -> Result<Key, Error> {
-    let context = context(row)?;
+pub(super) async fn open_copy(backend: Backend, kek: &dyn Kms, row: &KeyRow, copy: &DomainCopy) -> Result<Key, Error> {
+    let context = context(backend, row)?;
     let carrier = kek.unwrap_dek(&copy.carrier, &context).await?;
-    let parent = carrier_key(&carrier, &context, &copy.carrier)?;
-    unwrap(&parent, row, &copy.sealed)
+    let parent = carrier_key(backend, &carrier, &context, &copy.carrier)?;
+    unwrap(backend, &parent, row, &copy.sealed)
 }
 
 /// A further copy of a domain key.
-pub(super) async fn add_copy(kek: &dyn Kms, row: &KeyRow, key: &Key) -> Result<DomainCopy, Error> {
-    let context = context(row)?;
-    let (carrier, wrapped) = kms::wrap_with(kek, &context).await?;
-    seal_copy(row, key, &context, &carrier, wrapped)
+pub(super) async fn add_copy(backend: Backend, kek: &dyn Kms, row: &KeyRow, key: &Key) -> Result<DomainCopy, Error> {
+    let context = context(backend, row)?;
+    let (carrier, wrapped) = kms::wrap_with(backend, kek, &context).await?;
+    seal_copy(backend, row, key, &context, &carrier, wrapped)
 }
 
 /// Moves a copy to the newest version of its KEK, and says whether that happened inside the KMS. `None` when the KMS binds
 /// contexts or wraps in another way by now, so that only a new copy will do.
 pub(super) async fn rewrap_copy(
+    backend: Backend,
     kek: &dyn Kms,
     row: &KeyRow,
     copy: &DomainCopy,
 ) -> Result<Option<(DomainCopy, bool)>, KmsError> {
-    let context = context(row).map_err(KmsError::failed)?;
+    let context = context(backend, row).map_err(KmsError::failed)?;
     let rewrap = kek.rewrap(&copy.carrier, &context).await?;
     let server_side = matches!(rewrap, Rewrap::ServerSide(_));
     let carrier = rewrap.into_wrapped();
@@ -98,32 +107,29 @@ pub(super) async fn rewrap_copy(
 }
 
 fn seal_copy(
+    backend: Backend,
     row: &KeyRow,
     key: &Key,
     context: &WrapContext,
     carrier: &Carrier,
     wrapped: Wrapped,
 ) -> Result<DomainCopy, Error> {
-    let parent = carrier_key(carrier, context, &wrapped)?;
-    Ok(DomainCopy { sealed: wrap(&parent, row, key)?, carrier: wrapped })
+    let parent = carrier_key(backend, carrier, context, &wrapped)?;
+    Ok(DomainCopy { sealed: wrap(backend, &parent, row, key)?, carrier: wrapped })
 }
 
 /// SHA-256 over what the key is bound to.
-fn context(row: &KeyRow) -> Result<WrapContext, Error> {
-    let digest = digest::digest(&digest::SHA256, &row.wrap_aad()?);
-    let mut out = [0; 32];
-    // SHA-256 has 32 bytes.
-    out.copy_from_slice(digest.as_ref());
-    Ok(WrapContext::from_digest(out))
+fn context(backend: Backend, row: &KeyRow) -> Result<WrapContext, Error> {
+    Ok(WrapContext::from_digest(backend.sha256([row.wrap_aad()?.as_slice()])))
 }
 
-fn carrier_key(carrier: &Carrier, context: &WrapContext, wrapped: &Wrapped) -> Result<Key, Error> {
+fn carrier_key(backend: Backend, carrier: &Carrier, context: &WrapContext, wrapped: &Wrapped) -> Result<Key, Error> {
     let mut list = Writer::new(CARRIER_DOMAIN);
     list.field(1, context.digest())?;
     list.field(2, wrapped.kek_id().as_bytes())?;
     list.field(3, &[wrapped.binding().byte()])?;
     list.field(4, wrapped.algorithm().as_bytes())?;
-    Ok(derive::expand(carrier.expose(), Label::CARRIER, &list.finish()))
+    Ok(backend.expand(carrier.expose(), Label::CARRIER, &list.finish()))
 }
 
 /// `u8 n ‖ n × (u32be length ‖ carrier ‖ u32be length ‖ sealed)`.
@@ -185,7 +191,12 @@ mod tests {
             let wrapped = Wrapped::from_bytes(&unhex(&case["bytes"])).unwrap();
             let carrier = Carrier::from_bytes(Zeroizing::new(fixed(&case["carrier"])));
             let context = WrapContext::from_digest(fixed(&case["context"]));
-            let key = |wrapped: &Wrapped| carrier_key(&carrier, &context, wrapped).unwrap().to_vec();
+            let key = |wrapped: &Wrapped| {
+                let on = |backend| carrier_key(backend, &carrier, &context, wrapped).unwrap().to_vec();
+                let keys = crate::backend::all().into_iter().map(on).collect::<Vec<_>>();
+                assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "the backends do not agree");
+                keys[0].clone()
+            };
             assert_eq!(key(&wrapped), unhex(&case["carrier_key"]), "{case}");
 
             let other = match wrapped.binding() {

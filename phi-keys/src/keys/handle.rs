@@ -8,7 +8,8 @@ use phi_types::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
 use super::sync::{AtomicBool, AtomicU64, Ordering};
-use crate::derive::{self, KEY_LEN, Label};
+use crate::backend::Backend;
+use crate::derive::{KEY_LEN, Label};
 use crate::error::Expired;
 use crate::id::{FullId, KeyId};
 
@@ -46,12 +47,19 @@ impl Moment {
 pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lease: Duration,
+    /// What derives from the keys.
+    backend: Backend,
     generation: AtomicU64,
 }
 
 impl Gate {
+    #[cfg(test)]
     pub(super) fn new(clock: Arc<dyn Clock>, lease: Duration) -> Arc<Self> {
-        Arc::new(Self { clock, lease, generation: AtomicU64::new(0) })
+        Self::on(Backend::ring(), clock, lease)
+    }
+
+    pub(super) fn on(backend: Backend, clock: Arc<dyn Clock>, lease: Duration) -> Arc<Self> {
+        Arc::new(Self { clock, lease, backend, generation: AtomicU64::new(0) })
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -215,7 +223,7 @@ impl Handle {
     }
 
     fn derive(&self, label: Label, info: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, Expired> {
-        if self.is_live() { Ok(derive::expand(&self.cell.key, label, info)) } else { Err(Expired) }
+        if self.is_live() { Ok(self.cell.gate.backend.expand(&self.cell.key, label, info)) } else { Err(Expired) }
     }
 }
 
@@ -238,7 +246,13 @@ macro_rules! handle {
                 self.0.cell.full_id
             }
 
-            /// Derives a key: `HKDF-Expand-SHA-256(key, label ‖ info, 32)`, see [`derive::expand`].
+            /// What computes under the key, and under what is derived from it.
+            #[must_use]
+            pub fn backend(&self) -> Backend {
+                self.0.cell.gate.backend
+            }
+
+            /// Derives a key: `HKDF-Expand-SHA-256(key, label ‖ info, 32)`, see [`derive::expand`](crate::derive::expand).
             ///
             /// What is derived must not outlive the lease: check [`is_live`](Self::is_live) before each use of it.
             ///

@@ -13,7 +13,6 @@ use super::report::{DataRewrapped, KeyAct, KeyChange};
 use super::{ATTEMPTS, Keys, envelope, root};
 use crate::error::Error;
 use crate::id::{FullId, KeyId};
-use crate::random;
 use crate::scope::{KeyUse, Scope};
 use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 
@@ -82,12 +81,13 @@ impl Keys {
             let active = here().filter(|row| row.state == KeyState::Active).cloned().collect::<Vec<_>>();
             let version = here().map(|row| row.version).max().unwrap_or(0).checked_add(1).ok_or(Error::Contended)?;
             let now = self.now();
-            let key = random::key()?;
-            let mut row = root::new_domain_row(slot.clone(), version, &key, now);
-            row.wrapped = Box::pin(envelope::wrap_domain(&self.0.keks, &row, &key)).await?;
+            let backend = self.backend();
+            let key = backend.key()?;
+            let mut row = root::new_domain_row(backend, slot.clone(), version, &key, now);
+            row.wrapped = Box::pin(envelope::wrap_domain(backend, &self.0.keks, &row, &key)).await?;
             row.authenticate(&self.0.root.mac_key)?;
             census.domains.push(row.clone());
-            let next = census.generation.next(root::digest_of(&census.domains))?;
+            let next = census.generation.next(root::digest_of(backend, &census.domains))?;
             let mut change = Change::new().replace(census.row, self.0.root.generation_row(&next, now)?);
             for old in &active {
                 change = change.replace(old.clone(), self.moved(old, KeyState::DecryptOnly, now)?);
@@ -194,10 +194,10 @@ impl Keys {
         }
         let old = self.domain(KeyUse::Data, Some(row.parent.ok_or(rejected)?)).await?;
         let new = self.domain(KeyUse::Data, Some(parent)).await?;
-        let key = envelope::unwrap(&old.cell.key, row, &row.wrapped)?;
+        let key = envelope::unwrap(self.backend(), &old.cell.key, row, &row.wrapped)?;
         let mut next = row.clone();
         next.parent = Some(parent);
-        next.wrapped = envelope::wrap(&new.cell.key, &next, &key)?;
+        next.wrapped = envelope::wrap(self.backend(), &new.cell.key, &next, &key)?;
         next.authenticate(&self.0.root.mac_key)?;
         Ok(Some(next))
     }

@@ -49,7 +49,8 @@ pub use revoke::{Revocation, RevocationChannel, RevocationNotice, Revoked};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use shred::PendingShred;
 
-use crate::derive::{self, Label};
+use crate::backend::Backend;
+use crate::derive::Label;
 use crate::error::Error;
 use crate::id::{Fingerprint, KeyId};
 use crate::kms::KekSet;
@@ -106,6 +107,12 @@ impl Keys {
     #[must_use]
     pub fn tenant(&self) -> &str {
         &self.0.tenant
+    }
+
+    /// What computes for this key manager, and for whoever seals and opens with its keys.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.0.root.backend
     }
 
     /// The commitment of the store root key. Note it where the database's writers cannot reach, unless the keyring pins
@@ -189,7 +196,8 @@ impl Keys {
     /// [`Error`] when the audit domain key cannot be had.
     pub async fn signer(&self, name: &str) -> Result<Ed25519Signer, Error> {
         let key = self.domain(KeyUse::Audit, None).await?;
-        Ok(Ed25519Signer::from_seed(&derive::expand(&key.cell.key, Label::ED25519, name.as_bytes())))
+        let backend = self.backend();
+        Ok(Ed25519Signer::from_seed(backend, &backend.expand(&key.cell.key, Label::ED25519, name.as_bytes())))
     }
 
     /// The key under which session tokens are stored, derived from the session domain key.
@@ -198,7 +206,7 @@ impl Keys {
     /// [`Error`] when the session domain key cannot be had.
     pub async fn session_key(&self) -> Result<Zeroizing<[u8; 32]>, Error> {
         let key = self.domain(KeyUse::Session, None).await?;
-        Ok(derive::expand(&key.cell.key, Label::SESSION, &[]))
+        Ok(self.backend().expand(&key.cell.key, Label::SESSION, &[]))
     }
 
     /// The KEKs under which domain keys are wrapped, to ask for their status.

@@ -61,7 +61,7 @@ impl Keys {
             for (kek, version) in current {
                 let (copy, inside) = self.renew(&row, &copies, &**kek, version.as_deref()).await?;
                 // Every copy must open before the old ones are given up.
-                envelope::open_copy(&**kek, &row, &copy).await?;
+                envelope::open_copy(self.backend(), &**kek, &row, &copy).await?;
                 server_side += u64::from(inside);
                 next.push(copy);
             }
@@ -86,7 +86,7 @@ impl Keys {
             if version == Some(copy.carrier.kek_version()) {
                 return Ok((copy.clone(), false));
             }
-            match envelope::rewrap_copy(kek, row, copy).await {
+            match envelope::rewrap_copy(self.backend(), kek, row, copy).await {
                 Ok(Some(moved)) => return Ok(moved),
                 Ok(None) => {}
                 // Whether this copy may be made anew from another one is what the set was told about terminal errors.
@@ -94,8 +94,8 @@ impl Keys {
                 Err(error) => return Err(Error::Kms(error)),
             }
         }
-        let key = envelope::unwrap_domain(&self.0.keks, row).await?;
-        Ok((envelope::add_copy(kek, row, &key).await?, false))
+        let key = envelope::unwrap_domain(self.backend(), &self.0.keks, row).await?;
+        Ok((envelope::add_copy(self.backend(), kek, row, &key).await?, false))
     }
 
     /// Puts other copies of the same key into a row.

@@ -1,15 +1,14 @@
 //! The store root key: made once, pinned outside, and from then on what every row is checked with.
 
 use phi_types::Timestamp;
-use ring::digest;
 use zeroize::Zeroizing;
 
 use super::{ATTEMPTS, envelope};
-use crate::derive::{self, Label};
+use crate::backend::{Backend, MacKey};
+use crate::derive::Label;
 use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::kms::KekSet;
-use crate::random;
 use crate::scope::Scope;
 use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
 use crate::tlv::Writer;
@@ -23,19 +22,23 @@ const TOMBSTONES_DOMAIN: &str = "phi/tombstones/v1";
 
 /// What is derived from the store root key. The root key itself is wiped as soon as this exists.
 pub(super) struct Root {
+    /// What computes for this key manager.
+    pub(super) backend: Backend,
     pub(super) fingerprint: Fingerprint,
-    pub(super) mac_key: Zeroizing<[u8; 32]>,
-    pub(super) anchor_key: Zeroizing<[u8; 32]>,
-    pseudonym_key: Zeroizing<[u8; 32]>,
+    pub(super) mac_key: MacKey,
+    pub(super) anchor_key: MacKey,
+    pseudonym_key: MacKey,
 }
 
 impl Root {
-    fn new(key: &Zeroizing<[u8; 32]>) -> Self {
+    fn new(backend: Backend, key: &Zeroizing<[u8; 32]>) -> Self {
+        let mac_key = |label| MacKey::new(backend, backend.expand(key, label, &[]));
         Self {
-            fingerprint: derive::full_id(key).into(),
-            mac_key: derive::expand(key, Label::ROW_MAC, &[]),
-            anchor_key: derive::expand(key, Label::ANCHOR, &[]),
-            pseudonym_key: derive::expand(key, Label::PSEUDONYM, &[]),
+            backend,
+            fingerprint: backend.full_id(key).into(),
+            mac_key: mac_key(Label::ROW_MAC),
+            anchor_key: mac_key(Label::ANCHOR),
+            pseudonym_key: mac_key(Label::PSEUDONYM),
         }
     }
 
@@ -45,7 +48,7 @@ impl Root {
         list.field(1, tenant.as_bytes())?;
         list.field(2, &[kind])?;
         list.field(3, name.as_bytes())?;
-        Ok(derive::mac(&self.pseudonym_key, &list.finish()))
+        Ok(self.pseudonym_key.mac(&list.finish()))
     }
 
     /// The generation row with a value.
@@ -79,7 +82,7 @@ impl Root {
         let is_one = |row: &&KeyRow| row.kind == RowKind::Tombstone && row.is_authentic(&self.mac_key);
         let mut rows = tombstones.iter().filter(is_one).collect::<Vec<_>>();
         rows.sort_unstable_by_key(|row| (row.position.unwrap_or(0), row.mac));
-        rows.into_iter().fold([0; 32], |chain, row| link(&chain, row))
+        rows.into_iter().fold([0; 32], |chain, row| link(self.backend, &chain, row))
     }
 
     /// The domain keys of all tenants, which are exactly those that the generation row vouches for: without this, a domain
@@ -92,7 +95,7 @@ impl Root {
             if let Some(row) = domains.iter().find(|row| !row.is_authentic(&self.mac_key)) {
                 return Err(Error::RowRejected(row.kind));
             }
-            if digest_of(&domains) == generation.domains {
+            if digest_of(self.backend, &domains) == generation.domains {
                 let generation = match generation.tombstones {
                     Some(_) => generation,
                     // Written before there was a chain; the next generation has one.
@@ -141,28 +144,16 @@ impl Generation {
 }
 
 /// The chain with one more tombstone.
-pub(super) fn link(chain: &[u8; 32], tombstone: &KeyRow) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(TOMBSTONES_DOMAIN.as_bytes());
-    context.update(chain);
-    context.update(&tombstone.mac);
-    let mut out = [0; 32];
-    // SHA-256 has 32 bytes.
-    out.copy_from_slice(context.finish().as_ref());
-    out
+pub(super) fn link(backend: Backend, chain: &[u8; 32], tombstone: &KeyRow) -> [u8; 32] {
+    backend.sha256([TOMBSTONES_DOMAIN.as_bytes(), chain, &tombstone.mac])
 }
 
 /// SHA-256 over the full ids of domain key rows, in ascending order.
-pub(super) fn digest_of(domains: &[KeyRow]) -> [u8; 32] {
+pub(super) fn digest_of(backend: Backend, domains: &[KeyRow]) -> [u8; 32] {
     let mut ids = domains.iter().filter_map(|row| row.full_id).collect::<Vec<_>>();
     ids.sort_unstable();
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(DOMAINS_DOMAIN.as_bytes());
-    ids.iter().for_each(|id| context.update(id.as_bytes()));
-    let mut out = [0; 32];
-    // SHA-256 has 32 bytes.
-    out.copy_from_slice(context.finish().as_ref());
-    out
+    let ids = ids.iter().map(|id| id.as_bytes().as_slice());
+    backend.sha256(core::iter::once(DOMAINS_DOMAIN.as_bytes()).chain(ids))
 }
 
 /// Whether an empty store may be a new one.
@@ -174,6 +165,7 @@ pub(super) enum MayCreate {
 
 /// Opens the root key of a store, or makes it for an empty one.
 pub(super) async fn open(
+    backend: Backend,
     store: &dyn KeyStore,
     keks: &KekSet,
     configured: Option<Fingerprint>,
@@ -187,17 +179,17 @@ pub(super) async fn open(
             if pinned.is_some() || may_create == MayCreate::No {
                 return Err(Error::RootMissing);
             }
-            if let Some(root) = create(store, keks, now).await? {
+            if let Some(root) = create(backend, store, keks, now).await? {
                 pin(keks, root.fingerprint)?;
                 return Ok((root, 0));
             }
             continue;
         };
         let key = match pinned {
-            Some(_) => envelope::unwrap_domain(keks, row).await?,
-            None => unwrap_unpinned(keks, row).await?,
+            Some(_) => envelope::unwrap_domain(backend, keks, row).await?,
+            None => unwrap_unpinned(backend, keks, row).await?,
         };
-        let root = Root::new(&key);
+        let root = Root::new(backend, &key);
         // The pin decides before anything that the root key authenticates is believed.
         if pinned.is_some_and(|pinned| !pinned.matches(&root.fingerprint)) {
             return Err(Error::RootMismatch);
@@ -215,9 +207,9 @@ pub(super) async fn open(
 /// Unwraps a root key that is pinned nowhere. A keyring that has never pinned a store pins the first one whose root key it
 /// opens itself: the process that made the store may have died before it could. A KEK that pins nothing does not count,
 /// because wrapping under it may take no more than a public key.
-async fn unwrap_unpinned(keks: &KekSet, row: &KeyRow) -> Result<Zeroizing<[u8; 32]>, Error> {
+async fn unwrap_unpinned(backend: Backend, keks: &KekSet, row: &KeyRow) -> Result<Zeroizing<[u8; 32]>, Error> {
     let pinning = keks.only(|kek| kek.root_pin().is_some());
-    match envelope::unwrap_domain(&pinning, row).await {
+    match envelope::unwrap_domain(backend, &pinning, row).await {
         Err(Error::NoKek) => Err(Error::RootNotPinned),
         unwrapped => unwrapped,
     }
@@ -241,20 +233,20 @@ fn pin(keks: &KekSet, fingerprint: Fingerprint) -> Result<(), Error> {
 }
 
 /// Makes root key and generation row together. `None` when somebody else was first.
-async fn create(store: &dyn KeyStore, keks: &KekSet, now: Timestamp) -> Result<Option<Root>, Error> {
-    let key = random::key()?;
-    let root = Root::new(&key);
-    let mut row = new_domain_row(Slot::root(), 1, &key, now);
-    row.wrapped = envelope::wrap_domain(keks, &row, &key).await?;
+async fn create(backend: Backend, store: &dyn KeyStore, keks: &KekSet, now: Timestamp) -> Result<Option<Root>, Error> {
+    let key = backend.key()?;
+    let root = Root::new(backend, &key);
+    let mut row = new_domain_row(backend, Slot::root(), 1, &key, now);
+    row.wrapped = envelope::wrap_domain(backend, keks, &row, &key).await?;
     row.authenticate(&root.mac_key)?;
-    let domains = digest_of(core::slice::from_ref(&row));
+    let domains = digest_of(backend, core::slice::from_ref(&row));
     let generation = Generation { number: 0, domains, tombstones: Some([0; 32]) };
     let change = Change::new().insert(row).insert(root.generation_row(&generation, now)?);
     Ok((store.commit(&change).await? == Committed::Done).then_some(root))
 }
 
 /// A domain key row that still lacks the wrapped key and the MAC.
-pub(super) fn new_domain_row(slot: Slot, version: u32, key: &[u8; 32], now: Timestamp) -> KeyRow {
-    let full_id = Some(derive::full_id(key));
+pub(super) fn new_domain_row(backend: Backend, slot: Slot, version: u32, key: &[u8; 32], now: Timestamp) -> KeyRow {
+    let full_id = Some(backend.full_id(key));
     KeyRow::new(RowKind::Domain, slot, version, full_id, None, KeyState::Active, now, Vec::new(), [0; 32])
 }

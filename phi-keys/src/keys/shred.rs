@@ -218,7 +218,7 @@ impl Root {
         tombstone.authenticate(&self.mac_key)?;
         let mut change = Change::new();
         if earlier.is_none() {
-            next = next.chained(link(&generation.tombstones.unwrap_or_default(), &tombstone));
+            next = next.chained(link(self.backend, &generation.tombstones.unwrap_or_default(), &tombstone));
             if let Some(forged) = tombstones().find(|row| row.same_place(&tombstone)) {
                 change = change.replace(forged.clone(), tombstone.clone());
             }

@@ -10,6 +10,7 @@ use super::{
     Capabilities, Carrier, ContextBinding, Kek, KekAct, KekChange, KekState, KekStatus, KekTarget, KekVersion,
     KekVersions, Kms, KmsAdmin, KmsError, KmsFuture, RootPin, WrapContext, Wrapped,
 };
+use crate::backend::Backend;
 use crate::id::Fingerprint;
 use crate::random::NoRandomness;
 
@@ -18,6 +19,7 @@ use crate::random::NoRandomness;
 pub struct EphemeralKeyring {
     kek_id: String,
     clock: Arc<dyn Clock>,
+    backend: Backend,
     state: Mutex<State>,
     pin: Mutex<Option<Fingerprint>>,
 }
@@ -55,9 +57,21 @@ impl EphemeralKeyring {
     /// # Errors
     /// [`NoRandomness`] when the operating system gives none.
     pub fn named(kek_id: impl Into<String>, clock: impl Clock) -> Result<Self, NoRandomness> {
-        let first = Version { kek: Kek::generate(1)?, created: clock.now(), life: Life::ENABLED };
+        Self::make(Backend::ring(), kek_id.into(), Arc::new(clock))
+    }
+
+    /// A fresh random KEK on a backend.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when the backend gives none.
+    pub fn generate_on(backend: Backend) -> Result<Self, NoRandomness> {
+        Self::make(backend, "ephemeral".into(), Arc::new(SystemClock::new()))
+    }
+
+    fn make(backend: Backend, kek_id: String, clock: Arc<dyn Clock>) -> Result<Self, NoRandomness> {
+        let first = Version { kek: Kek::generate(backend, 1)?, created: clock.now(), life: Life::ENABLED };
         let state = State { life: Life::ENABLED, versions: vec![first] };
-        Ok(Self { kek_id: kek_id.into(), clock: Arc::new(clock), state: Mutex::new(state), pin: Mutex::new(None) })
+        Ok(Self { kek_id, clock, backend, state: Mutex::new(state), pin: Mutex::new(None) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,7 +132,7 @@ impl Kms for EphemeralKeyring {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(ContextBinding::Native).with_named_version().with_admin()
+        Capabilities::new(ContextBinding::Native).with_named_version().with_admin().with_backend(self.backend)
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
@@ -127,7 +141,7 @@ impl Kms for EphemeralKeyring {
             state.life.check(now)?;
             let newest = state.versions.last().ok_or(KmsError::UnknownVersion)?;
             newest.life.check(now)?;
-            newest.kek.wrap(&self.kek_id, carrier, context)
+            newest.kek.wrap(self.backend, &self.kek_id, carrier, context)
         })
     }
 
@@ -141,7 +155,7 @@ impl Kms for EphemeralKeyring {
             let named = |version: &&Version| version.kek.version.to_string() == wrapped.kek_version();
             let version = state.versions.iter().find(named).ok_or(KmsError::UnknownVersion)?;
             version.life.check(now)?;
-            version.kek.unwrap(wrapped, context)
+            version.kek.unwrap(self.backend, wrapped, context)
         })
     }
 
@@ -181,7 +195,7 @@ impl KmsAdmin for EphemeralKeyring {
             state.life.check(now)?;
             let newest = state.versions.last().map_or(0, |version| version.kek.version);
             let next = newest.checked_add(1).ok_or(KmsError::Unsupported("hold more than 2^32 versions"))?;
-            state.versions.push(Version { kek: Kek::generate(next)?, created: now, life: Life::ENABLED });
+            state.versions.push(Version { kek: Kek::generate(self.backend, next)?, created: now, life: Life::ENABLED });
             Ok(KekChange::new(&*self.kek_id, KekAct::Rotate, Some(next.to_string()), KekState::Enabled))
         })
     }

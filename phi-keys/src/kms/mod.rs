@@ -68,8 +68,9 @@ pub use wait::{Jitter, Sleeper};
 pub use wrap_only::WrapOnly;
 pub use wrapped::{Binding, Wrapped, WrappedError};
 
+use crate::backend::Backend;
 use crate::id::Fingerprint;
-use crate::random::{self, NoRandomness};
+use crate::random::NoRandomness;
 
 /// The future of a [`Kms`] method.
 pub type KmsFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, KmsError>> + Send + 'a>>;
@@ -223,7 +224,15 @@ impl Carrier {
     /// # Errors
     /// [`NoRandomness`] when the operating system gives none.
     pub fn generate() -> Result<Self, NoRandomness> {
-        random::key().map(Self)
+        Self::generate_on(Backend::ring())
+    }
+
+    /// A fresh carrier of a backend's randomness.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when there is none.
+    pub fn generate_on(backend: Backend) -> Result<Self, NoRandomness> {
+        backend.key().map(Self)
     }
 
     /// A carrier that a KMS unwrapped.

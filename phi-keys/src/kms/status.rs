@@ -5,6 +5,7 @@ use core::time::Duration;
 use phi_types::{Clock, Timestamp};
 
 use super::{Kms, KmsError};
+use crate::backend::Backend;
 
 /// Whether a KEK can be used, and which version wraps.
 ///
@@ -111,13 +112,22 @@ pub struct Capabilities {
     pub named_version: bool,
     /// Its own type implements [`KmsAdmin`](super::KmsAdmin) as well; a layer around it does not.
     pub admin: bool,
+    /// What wraps, where this process does it itself; nothing where a KMS or token does.
+    pub backend: Option<Backend>,
 }
 
 impl Capabilities {
     /// A KMS that wraps and unwraps and nothing else.
     #[must_use]
     pub const fn new(context_binding: ContextBinding) -> Self {
-        Self { context_binding, server_generate: false, server_rewrap: false, named_version: false, admin: false }
+        Self {
+            context_binding,
+            server_generate: false,
+            server_rewrap: false,
+            named_version: false,
+            admin: false,
+            backend: None,
+        }
     }
 
     /// The KMS draws carriers.
@@ -138,6 +148,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_named_version(mut self) -> Self {
         self.named_version = true;
+        self
+    }
+
+    /// The KEK is in this process, which wraps with this backend.
+    #[must_use]
+    pub const fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
         self
     }
 

@@ -18,12 +18,13 @@ impl LocalKeyring {
     pub fn rotate(&self) -> Result<u32, KeyringError> {
         self.update(|content| {
             let version = content.newest().checked_add(1).ok_or(KeyringError::Full)?;
-            content.keks.push(Kek::generate(version)?);
+            content.keks.push(Kek::generate(self.0.backend, version)?);
             Ok(version)
         })
     }
 
-    /// Protects the file with another passphrase or key file, for which the old one is given up. The KEKs and the pin stay.
+    /// Protects the file with another passphrase or key file, for which the old one is given up. The KEKs and the pin stay,
+    /// and so does the backend, whatever [`Unlock::on`] says.
     ///
     /// Other processes that have the keyring open go on unwrapping with what they have read, and get
     /// [`KeyringError::Relocked`] when they wrap, rotate or ask for the status: restart them with the new one. Who has a copy of
@@ -33,7 +34,7 @@ impl LocalKeyring {
     /// [`KeyringError::WeakPassphrase`] for a short passphrase, other [`KeyringError`]s when the file cannot be read or
     /// replaced; the old protection then stays.
     pub fn relock(&self, unlock: impl Into<Unlock>) -> Result<(), KeyringError> {
-        let new = Lock::new(&unlock.into())?;
+        let new = Lock::new(&unlock.into().on(self.0.backend))?;
         let (locked, content) = self.locked()?;
         {
             // Held meanwhile, so that a thread that reads the new file waits for the key to it.

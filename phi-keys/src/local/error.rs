@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use crate::backend::NotApproved;
 use crate::kms::KmsError;
 use crate::random::NoRandomness;
 
@@ -65,6 +66,8 @@ pub enum KeyringError {
     Platform,
     /// The operating system gave no random bytes.
     Random(NoRandomness),
+    /// The keyring is on a validated module, which does not do this.
+    NotApproved(NotApproved),
 }
 
 impl fmt::Display for KeyringError {
@@ -121,6 +124,7 @@ impl fmt::Display for KeyringError {
                 f.write_str("this platform has no file permissions to check: use a KMS instead of a keyring file")
             }
             Self::Random(_) => f.write_str("no randomness for a new key"),
+            Self::NotApproved(_) => f.write_str("the validated module of the keyring does not do this"),
         }
     }
 }
@@ -131,6 +135,7 @@ impl Error for KeyringError {
             Self::Io(error) => Some(&**error),
             Self::KeyFile(error) => Some(&**error),
             Self::Random(error) => Some(error),
+            Self::NotApproved(error) => Some(error),
             _ => None,
         }
     }
@@ -158,6 +163,12 @@ impl From<io::Error> for KeyringError {
             io::ErrorKind::AlreadyExists => Self::AlreadyExists,
             _ => Self::Io(Arc::new(error)),
         }
+    }
+}
+
+impl From<NotApproved> for KeyringError {
+    fn from(error: NotApproved) -> Self {
+        Self::NotApproved(error)
     }
 }
 

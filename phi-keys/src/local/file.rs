@@ -1,15 +1,14 @@
 //! The bytes of a keyring file, see `SPEC.md`.
 
-use ring::digest;
 use zeroize::Zeroizing;
 
 use super::error::KeyringError;
 use super::unlock::{Cost, Protection, Unlock};
-use crate::derive::{self, Label};
+use crate::backend::Backend;
+use crate::derive::Label;
 use crate::f1::{self, MessageKey, Nonce, Suite};
 use crate::id::Fingerprint;
 use crate::kms::Kek;
-use crate::random;
 use crate::tlv::{self, Writer};
 
 const MAGIC: &[u8; 8] = b"PHIKEYS\n";
@@ -24,6 +23,7 @@ pub(super) struct Lock {
     protection: Protection,
     salt: [u8; 16],
     key: Zeroizing<[u8; 32]>,
+    pub(super) backend: Backend,
 }
 
 /// The second part.
@@ -37,16 +37,18 @@ pub(super) struct Content {
 impl Lock {
     /// A new lock.
     pub(super) fn new(unlock: &Unlock) -> Result<Self, KeyringError> {
-        let (protection, salt) = (unlock.new_protection()?, random::bytes()?);
-        Ok(Self { protection, salt, key: unlock.key(protection, &salt)? })
+        let backend = unlock.backend();
+        let (protection, salt) = (unlock.new_protection()?, backend.bytes()?);
+        Ok(Self { protection, salt, key: unlock.key(protection, &salt)?, backend })
     }
 
     /// The lock of a file.
     pub(super) fn open(unlock: &Unlock, bytes: &[u8]) -> Result<Self, KeyringError> {
-        let header = Header::read(bytes)?;
+        let backend = unlock.backend();
+        let header = Header::read(backend, bytes)?;
         let key = unlock.key(header.protection, &header.salt)?;
-        let lock = Self { protection: header.protection, salt: header.salt, key };
-        if derive::full_id(&lock.key).as_bytes() != header.unlock_id {
+        let lock = Self { protection: header.protection, salt: header.salt, key, backend };
+        if backend.full_id(&lock.key).as_bytes() != header.unlock_id {
             return Err(match lock.protection {
                 Protection::Passphrase(_) => KeyringError::WrongPassphrase,
                 Protection::KeyFile => KeyringError::WrongKeyFile,
@@ -68,24 +70,25 @@ impl Lock {
         file.extend_from_slice(&[VERSION, kind]);
         cost.iter().for_each(|parameter| file.extend_from_slice(&parameter.to_be_bytes()));
         file.extend_from_slice(&self.salt);
-        file.extend_from_slice(derive::full_id(&self.key).as_bytes());
+        file.extend_from_slice(self.backend.full_id(&self.key).as_bytes());
         file.extend_from_slice(&sealed_len.to_be_bytes());
-        let key = MessageKey::derive(&self.key, Label::KEYRING, Suite::Aes256Gcm, f1::fresh_salt()?);
-        let sealed = key.seal(Nonce::random()?, &file, &plaintext).map_err(|_| KeyringError::Full)?;
+        let (backend, salt) = (self.backend, f1::fresh_salt_of(self.backend)?);
+        let key = MessageKey::derive_on(backend, &self.key, Label::KEYRING, Suite::Aes256Gcm, salt)?;
+        let sealed = key.seal(Nonce::of(backend)?, &file, &plaintext).map_err(|_| KeyringError::Full)?;
         file.extend_from_slice(&sealed);
-        let checksum = digest::digest(&digest::SHA256, &file);
-        file.extend_from_slice(checksum.as_ref());
+        let checksum = backend.sha256([file.as_slice()]);
+        file.extend_from_slice(&checksum);
         Ok(file)
     }
 
     /// The content of a file under this lock.
     pub(super) fn unseal(&self, bytes: &[u8]) -> Result<Content, KeyringError> {
-        let header = Header::read(bytes)?;
-        if header.salt != self.salt || derive::full_id(&self.key).as_bytes() != header.unlock_id {
+        let header = Header::read(self.backend, bytes)?;
+        if header.salt != self.salt || self.backend.full_id(&self.key).as_bytes() != header.unlock_id {
             return Err(KeyringError::Relocked);
         }
         let parts = f1::parse(header.sealed).map_err(|_| KeyringError::Damaged)?;
-        let key = MessageKey::derive(&self.key, Label::KEYRING, parts.suite(), parts.salt());
+        let key = MessageKey::derive_on(self.backend, &self.key, Label::KEYRING, parts.suite(), parts.salt())?;
         let plaintext = key.open(&parts, header.authenticated).map_err(|_| KeyringError::Damaged)?;
         Content::decode(&plaintext).ok_or(KeyringError::Damaged)
     }
@@ -101,7 +104,7 @@ struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    fn read(file: &'a [u8]) -> Result<Self, KeyringError> {
+    fn read(backend: Backend, file: &'a [u8]) -> Result<Self, KeyringError> {
         let rest = file.strip_prefix(MAGIC).ok_or(match MAGIC.starts_with(file) {
             true => KeyringError::Truncated,
             false => KeyringError::NotAKeyring,
@@ -123,7 +126,7 @@ impl<'a> Header<'a> {
         }
         // Tells an accident from a wrong passphrase. What nobody may alter is authenticated apart.
         let covered = file.get(..HEADER_LEN + length).unwrap_or_default();
-        if digest::digest(&digest::SHA256, covered).as_ref() != checksum {
+        if backend.sha256([covered]) != checksum {
             return Err(KeyringError::Damaged);
         }
         let protection = match kind {

@@ -15,12 +15,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 pub use error::KeyringError;
 pub use unlock::Unlock;
 
+use crate::backend::Backend;
 use crate::id::Fingerprint;
 use crate::kms::{
     Capabilities, Carrier, ContextBinding, Kek, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext,
     Wrapped,
 };
-use crate::random;
 use file::{Content, Lock};
 
 /// Versioned KEKs in one file of mode 0600, protected by a passphrase or a key file. Cheap to clone; clones share one
@@ -51,6 +51,7 @@ pub struct LocalKeyring(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     kek_id: String,
+    backend: Backend,
     lock: RwLock<Arc<Lock>>,
     state: RwLock<Content>,
 }
@@ -65,8 +66,8 @@ impl LocalKeyring {
     pub fn create(path: impl Into<PathBuf>, unlock: impl Into<Unlock>) -> Result<Self, KeyringError> {
         let path = path.into();
         let lock = Lock::new(&unlock.into())?;
-        let kek_id = format!("local:{:016x}", u64::from_be_bytes(random::bytes()?));
-        let content = Content { kek_id, pin: None, keks: vec![Kek::generate(1)?] };
+        let kek_id = format!("local:{:016x}", u64::from_be_bytes(lock.backend.bytes()?));
+        let content = Content { kek_id, pin: None, keks: vec![Kek::generate(lock.backend, 1)?] };
         disk::create(&path, &lock.seal(&content)?)?;
         Ok(Self::assemble(path, lock, content))
     }
@@ -85,8 +86,8 @@ impl LocalKeyring {
     }
 
     fn assemble(path: PathBuf, lock: Lock, content: Content) -> Self {
-        let kek_id = content.kek_id.clone();
-        Self(Arc::new(Inner { path, kek_id, lock: RwLock::new(Arc::new(lock)), state: RwLock::new(content) }))
+        let (kek_id, backend) = (content.kek_id.clone(), lock.backend);
+        Self(Arc::new(Inner { path, kek_id, backend, lock: RwLock::new(Arc::new(lock)), state: RwLock::new(content) }))
     }
 
     /// The version of the KEK that wraps now.
@@ -149,7 +150,7 @@ impl LocalKeyring {
     fn try_unwrap(&self, wrapped: &Wrapped, context: &WrapContext) -> Result<Carrier, KmsError> {
         let state = self.state();
         let named = |kek: &&Kek| kek.version.to_string() == wrapped.kek_version();
-        state.keks.iter().find(named).ok_or(KmsError::UnknownVersion)?.unwrap(wrapped, context)
+        state.keks.iter().find(named).ok_or(KmsError::UnknownVersion)?.unwrap(self.0.backend, wrapped, context)
     }
 }
 
@@ -159,7 +160,7 @@ impl Kms for LocalKeyring {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(ContextBinding::Native).with_named_version().with_admin()
+        Capabilities::new(ContextBinding::Native).with_named_version().with_admin().with_backend(self.0.backend)
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
@@ -169,7 +170,7 @@ impl Kms for LocalKeyring {
             self.reload()?;
             let state = self.state();
             let newest = state.keks.last().ok_or(KmsError::UnknownVersion)?;
-            newest.wrap(&self.0.kek_id, carrier, context)
+            newest.wrap(self.0.backend, &self.0.kek_id, carrier, context)
         })
     }
 

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::disk;
 use super::error::KeyringError;
-use crate::derive::{self, Label};
-use crate::random;
+use crate::backend::{Backend, NotApproved};
+use crate::derive::Label;
 
 /// What a key file begins with.
 const KEY_FILE: &str = "phi-key-file-1:";
@@ -25,7 +25,10 @@ const SHORTEST_PASSPHRASE: usize = 12;
 /// let unlock = Unlock::passphrase("correct horse battery staple");
 /// assert_eq!(format!("{unlock:?}"), "Unlock(passphrase)");
 /// ```
-pub struct Unlock(Kind);
+pub struct Unlock {
+    kind: Kind,
+    backend: Backend,
+}
 
 enum Kind {
     Passphrase(SecretString),
@@ -35,7 +38,7 @@ enum Kind {
 impl Unlock {
     /// A passphrase, stretched with Argon2id (RFC 9106): 64 MiB and three passes. At least 12 bytes for a new keyring.
     pub fn passphrase(passphrase: impl Into<SecretString>) -> Self {
-        Self(Kind::Passphrase(passphrase.into()))
+        Self { kind: Kind::Passphrase(passphrase.into()), backend: Backend::ring() }
     }
 
     /// A file of this user, of mode 0600 or 0400, that holds a random key. Keep it apart from the keyring and from its
@@ -44,7 +47,28 @@ impl Unlock {
     /// A secret that an orchestrator mounts is often a link, or readable by others, and then refused: have it mounted as a
     /// plain file of this user, or copy it to one in memory before the process starts.
     pub fn key_file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::KeyFile(path.into()))
+        Self { kind: Kind::KeyFile(path.into()), backend: Backend::ring() }
+    }
+
+    /// The same for a keyring on another backend than *ring*: what opens the file and what wraps with its KEKs. A validated
+    /// module takes no passphrase, because Argon2id is not approved; use a key file.
+    ///
+    /// ```
+    /// use phi_keys::Unlock;
+    /// use phi_keys::backend::Backend;
+    ///
+    /// // With the feature `fips`: `Backend::fips()?`.
+    /// let unlock = Unlock::key_file("/run/keys/clinic.key").on(Backend::ring());
+    /// # let _ = unlock;
+    /// ```
+    #[must_use]
+    pub fn on(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    pub(super) const fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// Makes a key file with a fresh random key. Never overwrites a file.
@@ -52,18 +76,28 @@ impl Unlock {
     /// # Errors
     /// [`KeyringError`] when the file exists or cannot be written.
     pub fn create_key_file(path: impl Into<PathBuf>) -> Result<Self, KeyringError> {
+        Self::create_key_file_on(Backend::ring(), path)
+    }
+
+    /// As [`create_key_file`](Self::create_key_file), with a key of a backend's randomness, for a keyring
+    /// [on](Self::on) it.
+    ///
+    /// # Errors
+    /// [`KeyringError`] when the file exists or cannot be written.
+    pub fn create_key_file_on(backend: Backend, path: impl Into<PathBuf>) -> Result<Self, KeyringError> {
         let path = path.into();
-        let key = random::key()?;
+        let key = backend.key()?;
         let encoded = Zeroizing::new(Base64::encode_string(key.as_slice()));
         // In one piece, so that no unwiped copy is left by a growing text.
         let text = Zeroizing::new([KEY_FILE, &encoded, "\n"].concat());
         disk::create(&path, text.as_bytes())?;
-        Ok(Self::key_file(path))
+        Ok(Self::key_file(path).on(backend))
     }
 
     /// How a new keyring is protected.
     pub(super) fn new_protection(&self) -> Result<Protection, KeyringError> {
-        match &self.0 {
+        self.admit()?;
+        match &self.kind {
             Kind::Passphrase(passphrase) if passphrase.expose_secret().len() < SHORTEST_PASSPHRASE => {
                 Err(KeyringError::WeakPassphrase)
             }
@@ -74,16 +108,24 @@ impl Unlock {
 
     /// The key that unlocks a keyring of this protection and salt.
     pub(super) fn key(&self, protection: Protection, salt: &[u8; 16]) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
-        match (&self.0, protection) {
+        self.admit()?;
+        match (&self.kind, protection) {
             (Kind::Passphrase(passphrase), Protection::Passphrase(cost)) => {
                 cost.stretch(passphrase.expose_secret().as_bytes(), salt)
             }
             (Kind::KeyFile(path), Protection::KeyFile) => {
                 let key = read_key_file(path).map_err(|error| KeyringError::KeyFile(Box::new(error)))?;
-                Ok(derive::expand(&key, Label::KEYRING_UNLOCK, salt))
+                Ok(self.backend.expand(&key, Label::KEYRING_UNLOCK, salt))
             }
             (Kind::KeyFile(_), Protection::Passphrase(_)) => Err(KeyringError::NeedsPassphrase),
             (Kind::Passphrase(_), Protection::KeyFile) => Err(KeyringError::NeedsKeyFile),
+        }
+    }
+
+    fn admit(&self) -> Result<(), KeyringError> {
+        match &self.kind {
+            Kind::Passphrase(_) => Ok(self.backend.admit(NotApproved::Passphrase)?),
+            Kind::KeyFile(_) => Ok(()),
         }
     }
 }
@@ -101,13 +143,13 @@ fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
 
 impl From<SecretString> for Unlock {
     fn from(passphrase: SecretString) -> Self {
-        Self(Kind::Passphrase(passphrase))
+        Self::passphrase(passphrase)
     }
 }
 
 impl fmt::Debug for Unlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.kind {
             Kind::Passphrase(_) => "Unlock(passphrase)",
             Kind::KeyFile(_) => "Unlock(key file)",
         })

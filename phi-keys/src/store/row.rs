@@ -5,7 +5,7 @@ use core::fmt;
 use phi_types::Timestamp;
 use subtle::ConstantTimeEq;
 
-use crate::derive;
+use crate::backend::MacKey;
 use crate::id::FullId;
 use crate::scope::KeyUse;
 use crate::store::StoreError;
@@ -288,14 +288,14 @@ impl KeyRow {
     }
 
     /// Sets the MAC.
-    pub(crate) fn authenticate(&mut self, mac_key: &[u8; 32]) -> Result<(), TlvError> {
-        self.mac = derive::mac(mac_key, &self.mac_input()?);
+    pub(crate) fn authenticate(&mut self, mac_key: &MacKey) -> Result<(), TlvError> {
+        self.mac = mac_key.mac(&self.mac_input()?);
         Ok(())
     }
 
     /// Whether the MAC is right.
-    pub(crate) fn is_authentic(&self, mac_key: &[u8; 32]) -> bool {
-        self.mac_input().is_ok_and(|input| derive::mac(mac_key, &input).ct_eq(&self.mac).into())
+    pub(crate) fn is_authentic(&self, mac_key: &MacKey) -> bool {
+        self.mac_input().is_ok_and(|input| mac_key.mac(&input).ct_eq(&self.mac).into())
     }
 
     /// What the wrapped key is bound to: the row's identity, without what changes while the key stays.

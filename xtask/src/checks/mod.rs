@@ -1,5 +1,6 @@
 //! Rules of the repository that no compiler checks.
 
+mod backend;
 mod compliance;
 pub(crate) mod deps;
 pub(crate) mod features;
@@ -16,8 +17,9 @@ pub(crate) fn rules() -> Result {
     let mut findings = licences::findings(&metadata);
     findings.extend(manifests::findings(&metadata)?);
     findings.extend(files::findings()?);
+    findings.extend(backend::findings()?);
     findings.extend(compliance::findings()?);
-    findings.extend(["benches", "fuzz"].into_iter().filter_map(stale_lock));
+    findings.extend(["benches", "fips", "fuzz"].into_iter().filter_map(stale_lock));
     for finding in &findings {
         println!("{finding}");
     }

@@ -16,6 +16,7 @@ use self::health::Health;
 use self::unwrap::Hedge;
 use super::observer::Watch;
 use super::{Carrier, KekStatus, Kms, KmsError, KmsEvent, WrapContext, Wrapped};
+use crate::backend::Backend;
 use crate::error::Error;
 
 /// KEKs of one or several KMSs, each of which can hold a copy of every domain key. Any one that answers opens the key; so
@@ -119,9 +120,18 @@ impl KekSet {
     /// # Errors
     /// [`Error::Kms`] with the first failure that the policy does not allow.
     pub async fn wrap_dek(&self, context: &WrapContext) -> Result<Vec<(Carrier, Wrapped)>, Error> {
+        self.wrap_dek_on(Backend::ring(), context).await
+    }
+
+    /// As [`wrap_dek`](Self::wrap_dek), with carriers of a backend's randomness where the KMS does not draw them.
+    pub(crate) async fn wrap_dek_on(
+        &self,
+        backend: Backend,
+        context: &WrapContext,
+    ) -> Result<Vec<(Carrier, Wrapped)>, Error> {
         let (mut copies, mut failed) = (Vec::new(), None);
         for member in self.writers() {
-            match wrap_with(&*member.kms, context).await {
+            match wrap_with(backend, &*member.kms, context).await {
                 Ok(copy) => copies.push(copy),
                 Err(error) if self.may_miss(&error) => {
                     self.missing(&*member.kms, &error);
@@ -192,8 +202,19 @@ impl KekSet {
 }
 
 /// A new carrier that the KMS is seen to give back.
-pub(crate) async fn wrap_with(kms: &dyn Kms, context: &WrapContext) -> Result<(Carrier, Wrapped), KmsError> {
-    let (carrier, wrapped) = kms.generate(context).await?;
+pub(crate) async fn wrap_with(
+    backend: Backend,
+    kms: &dyn Kms,
+    context: &WrapContext,
+) -> Result<(Carrier, Wrapped), KmsError> {
+    let (carrier, wrapped) = if backend == Backend::ring() || kms.capabilities().server_generate {
+        kms.generate(context).await?
+    } else {
+        // What the trait does unless overridden, with the generator of the backend.
+        let carrier = Carrier::generate_on(backend)?;
+        let wrapped = kms.wrap_dek(&carrier, context).await?;
+        (carrier, wrapped)
+    };
     if wrapped.kek_id() != kms.kek_id() {
         return Err(KmsError::OtherKek);
     }

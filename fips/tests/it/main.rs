@@ -1,0 +1,9 @@
+//! The crates on the validated module.
+
+mod cross;
+mod fork;
+mod indicator;
+mod refused;
+mod services;
+mod support;
+mod vectors;

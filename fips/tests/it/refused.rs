@@ -1,0 +1,119 @@
+//! What is not approved is refused by name, before anything is written.
+
+use std::error::Error as _;
+
+use phi_crypto::file::FileError;
+use phi_crypto::{FormatError, OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
+use phi_keys::backend::{AeadKey, Backend, NotApproved};
+use phi_keys::derive::Label;
+use phi_keys::f1::{self, MessageKey, Nonce};
+use phi_keys::{EphemeralKeyring, Error, KeyringError, Keys, LocalKeyring, MemoryKeyStore, Unlock};
+
+use crate::support::{Clinic, bed, fips, opener, sealer, ward};
+
+#[tokio::test]
+async fn chacha20_seals_and_opens_nothing() {
+    let clinic = Clinic::new(Backend::ring());
+    let (ring, module) = (clinic.keys(Backend::ring()).await, clinic.keys(fips()).await);
+    for suite in [Suite::ChaCha20Poly1305, Suite::ChaCha20Poly1305Padded] {
+        let sealing = Sealer::builder(module.clone()).suite(suite).build().for_scope(&ward()).await;
+        assert!(matches!(sealing, Err(Error::NotApproved(NotApproved::ChaCha20Poly1305))));
+        assert!(matches!(AeadKey::new(fips(), suite, &[7; 32]), Err(NotApproved::ChaCha20Poly1305)));
+        let derived = MessageKey::derive_on(fips(), &[7; 32], Label::FIELD, suite, [3; 12]);
+        assert!(matches!(derived, Err(NotApproved::ChaCha20Poly1305)));
+
+        let sealed = Sealer::builder(ring.clone()).suite(suite).build().for_scope(&ward()).await.unwrap();
+        let sealed: Sealed<String> = sealed.seal("Ada", &bed()).unwrap();
+        let refused = OpenError::NotApproved(NotApproved::ChaCha20Poly1305);
+        let scoped = opener(&module).await;
+        assert_eq!(scoped.open(&sealed, &bed()).map(|_| ()), Err(refused));
+        let mut bytes = sealed.as_bytes().to_vec();
+        assert_eq!(scoped.open_in_place(&mut bytes, &bed()).map(|_| ()), Err(refused));
+        assert_eq!(bytes, sealed.as_bytes());
+        let many = scoped.open_many(&[(&sealed, bed())]);
+        assert_eq!(many.into_iter().next().unwrap().map(|_| ()), Err(refused));
+        let all = Opener::builder(module.clone()).build();
+        let many = all.open_many(&[(&ward(), &sealed, bed())]).await;
+        assert!(matches!(&many[0], Err(OpenManyError::Open(why)) if *why == refused));
+        assert!(refused.source().unwrap().to_string().contains("AES-256-GCM"));
+
+        // The way over: on ring, before the change of backend.
+        let opened = opener(&ring).await.open(&sealed, &bed()).unwrap();
+        let resealed = sealer(&ring).await.seal(opened.expose(), &bed()).unwrap();
+        assert_eq!(scoped.open(&resealed, &bed()).unwrap().expose(), "Ada");
+    }
+    assert_eq!(f1::parse(b"short").map(|_| ()), Err(FormatError::NotSealed));
+}
+
+#[tokio::test]
+async fn nonces_of_others_are_refused() {
+    let module = Clinic::new(fips()).keys(fips()).await;
+    let hedged = Sealer::builder(module).build().hedged().for_scope(&ward()).await;
+    assert!(matches!(hedged, Err(Error::NotApproved(NotApproved::HedgedNonce))));
+
+    let key = MessageKey::derive_on(fips(), &[7; 32], Label::FIELD, Suite::Aes256Gcm, [3; 12]).unwrap();
+    let mut out = b"before".to_vec();
+    let sealed = key.seal_into(Nonce::dangerous_from_bytes([9; 12]), b"", b"x", &mut out);
+    assert_eq!(sealed, Err(f1::SealError::NotApproved(NotApproved::ChosenNonce)));
+    assert_eq!(out, b"before");
+    let key = AeadKey::new(fips(), Suite::Aes256Gcm, &[7; 32]).unwrap();
+    assert!(key.seal(Nonce::dangerous_from_bytes([9; 12]), b"", &mut out).is_none());
+    assert_eq!(out, b"before");
+}
+
+#[tokio::test]
+async fn no_file_is_sealed() {
+    let sealer = sealer(&Clinic::new(fips()).keys(fips()).await).await;
+    let mut sink = Vec::new();
+    let refused = sealer.file(&mut sink, &bed()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, FileError::NotApproved(NotApproved::FileSealing)));
+    assert!(refused.source().unwrap().to_string().contains("on the ring backend"));
+    assert!(sink.is_empty());
+}
+
+#[test]
+fn no_passphrase_opens_a_keyring() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyring");
+    let passphrase = || Unlock::passphrase("correct horse battery staple");
+    let refused = |keyring: Result<LocalKeyring, KeyringError>| {
+        assert!(matches!(keyring, Err(KeyringError::NotApproved(NotApproved::Passphrase))));
+    };
+    refused(LocalKeyring::create(&path, passphrase().on(fips())));
+    assert!(!path.exists());
+    LocalKeyring::create(&path, passphrase()).unwrap();
+    refused(LocalKeyring::open(&path, passphrase().on(fips())));
+
+    // The way over, and no way back: the keyring keeps its backend whatever it is protected by.
+    let key_file = Unlock::create_key_file(folder.path().join("key")).unwrap();
+    LocalKeyring::open(&path, passphrase()).unwrap().relock(key_file).unwrap();
+    let keyring = LocalKeyring::open(&path, Unlock::key_file(folder.path().join("key")).on(fips())).unwrap();
+    assert!(matches!(keyring.relock(passphrase()), Err(KeyringError::NotApproved(NotApproved::Passphrase))));
+    LocalKeyring::open(&path, Unlock::key_file(folder.path().join("key"))).unwrap();
+}
+
+#[tokio::test]
+async fn a_kek_on_another_backend_is_refused() {
+    let clinic = Clinic::new(Backend::ring());
+    let build = async |kek: LocalKeyring| Keys::builder(MemoryKeyStore::new()).kek(kek).backend(fips()).build().await;
+    let refused = build(clinic.keyring(Backend::ring())).await.unwrap_err();
+    assert!(matches!(refused, Error::Config(mend) if mend.contains("Unlock::on")));
+    build(clinic.keyring(fips())).await.unwrap();
+
+    let ephemeral = async |kek: EphemeralKeyring| {
+        let kek = phi_keys::Timeout::new(kek, std::time::Duration::from_secs(2), Never);
+        Keys::builder(MemoryKeyStore::new()).kek(kek).backend(fips()).build().await
+    };
+    assert!(matches!(ephemeral(EphemeralKeyring::generate().unwrap()).await, Err(Error::Config(_))));
+    ephemeral(EphemeralKeyring::generate_on(fips()).unwrap()).await.unwrap();
+}
+
+/// A timer that never fires.
+#[derive(Debug)]
+struct Never;
+
+impl phi_keys::Sleeper for Never {
+    fn sleep(&self, _: std::time::Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
+    }
+}
