@@ -97,7 +97,7 @@ async fn a_reseal_that_is_killed_converges_and_leaves_nothing_unreadable() {
     for round in 1_u8.. {
         loop {
             let path = folder.path().to_owned();
-            let (chunks, moment) = (random(6), Duration::from_micros(random(15_000)));
+            let (chunks, moment) = (random(6), Duration::from_micros(random(4_000)));
             let chunks = usize::try_from(chunks).unwrap();
             let run = tokio::task::spawn_blocking(move || run(&path, round, chunks, moment));
             if run.await.unwrap() {
@@ -114,12 +114,13 @@ async fn a_reseal_that_is_killed_converges_and_leaves_nothing_unreadable() {
         let suites = check_all(&pool, &keys).await;
         assert_eq!(suites[usize::from(round % 2)], PATIENTS * 5, "{suites:?}");
         check_tags(&pool, &keys, round + 1).await;
-        if kills >= wanted || round == u8::MAX - 1 {
+        // Where a kill falls is the machine's affair; there are as many as it takes for a part of them to fall amid the rows.
+        if kills >= wanted && amid * 4 > wanted || round == u8::MAX - 1 {
             break;
         }
     }
     assert!(
-        kills >= wanted.min(KILLS) && amid * 4 > kills,
+        kills >= wanted.min(KILLS) && amid * 4 > wanted.min(KILLS),
         "{amid} of {kills} kills fell between the first and the last row"
     );
 }
