@@ -46,6 +46,7 @@
 //! | drop an old version of a KEK | [`Keys::kek_versions`] says what is still needed; `Keys::retire_kek_version` for a keyring |
 //! | change a keyring's passphrase | [`LocalKeyring::relock`] |
 //! | rotate a domain or data key | [`Keys::rotate_domain_key`], [`Keys::rewrap_data_keys`], [`Keys::rotate_data_key`] |
+//! | let every process know a domain key before one uses it | [`Keys::stage_domain_key`], then [`Keys::activate_domain_key`] |
 //! | end an old key | [`Keys::retire`], then [`Keys::destroy`], with [`References`] to count what needs it |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
 //! | certify that they were destroyed | [`Keys::certify`], [`Certificate::verify`] |

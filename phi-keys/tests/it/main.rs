@@ -20,6 +20,7 @@ mod layers;
 mod lifecycle;
 mod properties;
 mod races;
+mod staged;
 mod store_faults;
 mod support;
 mod vectors;
