@@ -21,6 +21,7 @@ use crate::support::{patient, subject};
 
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_micros(1);
 
 /// A store that counts readings of slots, can be made to wait and can be switched off.
 #[derive(Debug)]
@@ -608,11 +609,23 @@ async fn limits_out_of_bounds_are_refused() {
     let world = World::new();
     let day = Duration::from_secs(24 * 3600);
     for builder in [
-        world.builder().domain_key_age(Duration::from_millis(999)),
-        world.builder().domain_key_age(8 * day),
-        world.builder().outage_grace(2 * day),
-        world.builder().refusal_age(61 * SECOND),
+        world.builder().domain_key_age(SECOND - INSTANT),
+        world.builder().domain_key_age(7 * day + INSTANT),
+        world.builder().outage_grace(day + INSTANT),
+        world.builder().refusal_age(60 * SECOND + INSTANT),
+        world.builder().lease(Duration::from_millis(1) - INSTANT),
+        world.builder().lease(3600 * SECOND + INSTANT),
     ] {
         assert!(matches!(builder.build().await, Err(Error::Config(_))));
+    }
+    for builder in [
+        world.builder().domain_key_age(SECOND),
+        world.builder().domain_key_age(7 * day),
+        world.builder().outage_grace(day),
+        world.builder().refusal_age(60 * SECOND),
+        world.builder().lease(Duration::from_millis(1)),
+        world.builder().lease(3600 * SECOND),
+    ] {
+        assert!(builder.build().await.is_ok());
     }
 }
