@@ -56,6 +56,26 @@
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
 //!
+//! # From a file to a KMS
+//! The line that says where the KEK lives is all that changes:
+//!
+//! ```no_run
+//! # fn main() {}
+//! # #[cfg(feature = "local")]
+//! use phi_keys::{Fingerprint, Keys, LocalKeyring, MemoryKeyStore, Unlock};
+//!
+//! # #[cfg(feature = "local")]
+//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! let kek = LocalKeyring::open("clinic.keyring", Unlock::key_file("clinic.key"))?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In AWS KMS it is `let kek = AwsKms::from_env("arn:aws:kms:…").await?;`; the page of each adapter has its own. A store that is there
+//! already comes under the new KEK by [`Keys::rewrap`], with both KEKs in a [`KekSet`] meanwhile.
+//!
 //! # Features
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.
 //! - `aws`: the module `aws`, KEKs in AWS KMS through Amazon's SDK. HTTPS on *ring*; needs the tokio runtime.

@@ -387,6 +387,23 @@ async fn a_check_forgets_what_only_a_kek_that_says_no_could_unwrap() {
 }
 
 #[tokio::test]
+async fn a_kek_that_holds_no_copy_takes_nothing_away() {
+    for on_terminal in [OnTerminal::Stop, OnTerminal::TryOthers] {
+        let (writer, reader) = (Faulty::named("writer"), Faulty::named("reader"));
+        let set = KekSet::builder(KekPolicy::Single).on_terminal(on_terminal).kek(Arc::clone(&writer));
+        let set = set.kek(Arc::clone(&reader)).build().unwrap();
+        let keys = Keys::builder(MemoryKeyStore::new()).keks(set).build().await.unwrap();
+        let key = keys.data_key(&patient("a")).await.unwrap();
+        reader.set(Some(Fault::Disabled));
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, 0, "{on_terminal:?}");
+        assert!(key.is_live());
+        writer.set(Some(Fault::Disabled));
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, 1, "{on_terminal:?}");
+        assert!(!key.is_live());
+    }
+}
+
+#[tokio::test]
 async fn a_kek_that_does_not_answer_is_not_taken_for_one_that_says_no() {
     for (fault, forgotten) in [(Fault::Down, 0), (Fault::Throttled(None), 0), (Fault::Denied, 1), (Fault::Disabled, 1)]
     {

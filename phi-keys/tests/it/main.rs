@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod adapters;
 mod attacks;
 mod cache;
 mod certificate;

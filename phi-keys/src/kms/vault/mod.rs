@@ -10,12 +10,12 @@
 //! use secrecy::SecretString;
 //!
 //! # async fn run(secret_id: SecretString, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! let kms = VaultKms::builder("phi")
+//! let kek = VaultKms::builder("phi")
 //!     .address("https://vault.clinic.example:8200")
 //!     .auth(VaultAuth::app_role("b6a1c2d0-role", secret_id))
 //!     .build()?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
-//! # drop(keys);
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
 //! # Ok(())
 //! # }
 //! ```
