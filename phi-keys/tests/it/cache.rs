@@ -506,6 +506,9 @@ async fn revoking_ends_every_lease_at_once_and_forgets_what_was_named() {
 
     let revoked = keys.revoke(&Revocation::Key(b.kid())).await.unwrap();
     assert_eq!((revoked.forgotten.data_keys, keys.cached()), (1, 1));
+    let reads = world.reads();
+    keys.data_key(&patient("a")).await.unwrap();
+    assert_eq!(world.reads(), reads, "it is the other one that is left");
     let (before, revoked) = (world.kms.calls(), keys.revoke(&Revocation::Key(domain.kid())).await.unwrap());
     assert_eq!((revoked.forgotten.domain_keys, revoked.forgotten.data_keys), (1, 1), "what is below it goes along");
     assert!(!domain.is_live());
