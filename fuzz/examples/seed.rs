@@ -113,10 +113,52 @@ fn keys() {
     let wrapped = Wrapped::new("aws:key", "3", Binding::Derivation, vec![9; 40]).expect("short parts").to_bytes();
     seed("keys_wrapped", "derivation", &wrapped);
     seed("keys_wrapped", "followed-by-something", &[&wrapped[..], b"x"].concat());
+    keys_outside_the_store();
     for column in 0..12 {
         let row = column % 4;
         seed("keys_rows", &format!("row-{row}-column-{column}"), &[row, column, 2, 1, 5, 7]);
     }
+}
+
+fn keys_outside_the_store() {
+    let header = b"PHIANCH\n\x01";
+    seed("keys_anchor_file", "empty", header);
+    seed("keys_anchor_file", "later", b"PHIANCH\n\x02");
+    seed("keys_anchor_file", "killed-while-it-was-made", &header[..5]);
+    let record =
+        [&[0, 0, 0, 3, 255, 255, 255, 252][..], b"abc", &[0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea]].concat();
+    seed("keys_anchor_file", "one-record", &[&header[..], &record].concat());
+    seed("keys_anchor_file", "cut", &[&header[..], &record, &record[..14]].concat());
+    seed("keys_anchor_file", "zeros", &[&header[..], &record, &record[..2], &[0; 30]].concat());
+    for (name, at) in
+        [("magic", 0), ("version", 8), ("length", 10), ("complement", 14), ("record", 17), ("checksum", 20)]
+    {
+        seed("keys_anchor_file", name, &[0, at, 3, 0, 0, 7]);
+    }
+    seed("keys_anchor_file", "longer", &[0, 0, 0, 0, 9, 1, 2, 3]);
+    for (name, way) in [("changed", 0), ("cut", 1), ("extended", 2), ("inserted", 3)] {
+        for at in 0..3 {
+            seed("keys_anchor_records", &format!("{name}-{at}"), &[at, way, 40, 9]);
+        }
+    }
+    seed("keys_certificate", "title", b"phi-keys certificate of destruction v1\nstore 00\n");
+    seed("keys_certificate", "unsigned", &[3, 255, 255, 0, 0, 0]);
+    seed("keys_certificate", "line-twice", &[0, 39, 0, 0, 39, 71]);
+    seed("keys_certificate", "line-missing", &[0, 39, 71, 0, 0, 0]);
+    seed("keys_certificate", "carriage-return", &[0, 38, 0, 0, 0, 0, b'\r']);
+    seed("keys_key_file", "other-line-end", &[58, 1, b'\r', b'\n']);
+    seed("keys_key_file", "no-line-end", &[59, 1]);
+    seed("keys_key_file", "prefix", &[0, 1, b'x']);
+    seed("keys_key_file", "raw", b"phi-key-file-1:AAAA");
+    let since = [&[1, 11, 0, 0, 0, 8][..], &7_i64.to_be_bytes()].concat();
+    let both = [&[2, 11, 0, 0, 0, 8][..], &7_i64.to_be_bytes(), &[12, 0, 0, 0, 8], &9_u64.to_be_bytes()].concat();
+    for (name, more) in [("since", &since), ("both", &both)] {
+        seed("keys_row_more", name, more);
+        seed("keys_row_more", &format!("{name}-cut"), &more[..more.len() - 1]);
+    }
+    seed("keys_row_more", "none", b"\0");
+    seed("keys_row_more", "later", &[1, 13, 0, 0, 0, 0]);
+    seed("keys_row_more", "beyond-time", &[&since[..6], &[0x7f; 8]].concat());
 }
 
 fn session() {

@@ -27,11 +27,16 @@ replay! {
     crypto_file_open
     crypto_file_range
     crypto_open
+    keys_anchor_file
+    keys_anchor_records
+    keys_certificate
     keys_f1_open
     keys_f1_seal
     keys_f1_text
+    keys_key_file
     keys_keyring
     keys_revocation
+    keys_row_more
     keys_rows
     keys_tlv
     keys_wrapped

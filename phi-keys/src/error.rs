@@ -52,6 +52,11 @@ pub enum Error {
         /// When they have.
         until: Timestamp,
     },
+    /// The staged key has no copy under some of the KEKs that the policy wants.
+    CopiesMissing {
+        /// Under how many.
+        missing: u64,
+    },
     /// Something still needs the key.
     Referenced {
         /// How many things do.
@@ -136,6 +141,10 @@ impl fmt::Display for Error {
             Self::TooEarly { until } => {
                 write!(f, "leases on the key may not have ended everywhere: try again at {until} or later")
             }
+            Self::CopiesMissing { missing } => write!(
+                f,
+                "the staged key lacks copies under {missing} of the KEKs: call `complete` when every KMS answers, or take the KEK out of the set"
+            ),
             Self::Referenced { found } => write!(
                 f,
                 "{found} sealed values, index tags or data keys still need the key: reseal or rewrap them, and reinstate the key if it is retired"

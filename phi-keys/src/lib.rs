@@ -46,6 +46,7 @@
 //! | drop an old version of a KEK | [`Keys::kek_versions`] says what is still needed; `Keys::retire_kek_version` for a keyring |
 //! | change a keyring's passphrase | [`LocalKeyring::relock`] |
 //! | rotate a domain or data key | [`Keys::rotate_domain_key`], [`Keys::rewrap_data_keys`], [`Keys::rotate_data_key`] |
+//! | let every process know a domain key before one uses it | [`Keys::stage_domain_key`], then [`Keys::activate_domain_key`] |
 //! | end an old key | [`Keys::retire`], then [`Keys::destroy`], with [`References`] to count what needs it |
 //! | destroy a patient's keys | [`Keys::shred`], or `Keys::shred_in` and `Keys::shred_in_postgres` within a transaction |
 //! | certify that they were destroyed | [`Keys::certify`], [`Certificate::verify`] |
@@ -54,6 +55,26 @@
 //! | sign checkpoints | [`Keys::signer`], or `pkcs11::Pkcs11Signer` |
 //!
 //! `SPEC.md` describes every byte that is written, with test vectors.
+//!
+//! # From a file to a KMS
+//! The line that says where the KEK lives is all that changes:
+//!
+//! ```no_run
+//! # fn main() {}
+//! # #[cfg(feature = "local")]
+//! use phi_keys::{Fingerprint, Keys, LocalKeyring, MemoryKeyStore, Unlock};
+//!
+//! # #[cfg(feature = "local")]
+//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! let kek = LocalKeyring::open("clinic.keyring", Unlock::key_file("clinic.key"))?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In AWS KMS it is `let kek = AwsKms::from_env("arn:aws:kms:…").await?;`; the page of each adapter has its own. A store that is there
+//! already comes under the new KEK by [`Keys::rewrap`], with both KEKs in a [`KekSet`] meanwhile.
 //!
 //! # Features
 //! - `local` (default): [`LocalKeyring`], the KEKs in a file.

@@ -47,10 +47,37 @@ pub(crate) fn keyring(input: &[u8]) {
     });
 }
 
+/// A key file opens its keyring only as it was written, but for the line end, whatever else is put into it.
+pub(crate) fn key_file(input: &[u8]) {
+    thread_local!(static WORLD: World = world());
+    WORLD.with(|world| {
+        let good = fs::read(&world.key_file).expect("what was written");
+        let ends = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        let is_good = |bytes: &[u8]| bytes.strip_prefix(good.trim_ascii_end()).is_some_and(ends);
+        let opens = |bytes: &[u8]| {
+            let path = world.folder.path().join("tampered-key");
+            write(&path, bytes);
+            LocalKeyring::open(world.folder.path().join("good"), Unlock::key_file(path)).is_ok()
+        };
+        assert_eq!(opens(input), is_good(input));
+
+        let mut input = Input::new(input);
+        let mut bytes = good.clone();
+        let at = usize::from(input.byte()) % bytes.len();
+        let removed = usize::from(input.byte()) % (bytes.len() - at + 1);
+        bytes.splice(at..at + removed, input.rest().iter().copied());
+        assert_eq!(opens(&bytes), is_good(&bytes), "{removed} bytes from {at} on");
+    });
+}
+
 fn open(path: &Path, bytes: &[u8], world: &World) -> Result<LocalKeyring, phi_keys::KeyringError> {
+    write(path, bytes);
+    LocalKeyring::open(path, Unlock::key_file(&world.key_file))
+}
+
+fn write(path: &Path, bytes: &[u8]) {
     let mut options = fs::OpenOptions::new();
     let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path).expect("a writable folder");
     file.write_all(bytes).expect("room on the disk");
     fs::set_permissions(path, Permissions::from_mode(0o600)).expect("our own file");
-    LocalKeyring::open(path, Unlock::key_file(&world.key_file))
 }

@@ -1,13 +1,21 @@
-//! phi-keys: sealed values, lists of fields, wrapped keys, and stores that were tampered with.
+//! phi-keys: sealed values, lists of fields, wrapped keys, and stores, anchors and certificates that were tampered with.
+//!
+//! What the adapters read of the answers of key services is not here but in the property tests beside it: a service's SDK
+//! would enter this workspace with each of them.
 
+mod anchor;
+mod certificate;
 mod keyring;
 mod rows;
 
 use phi_keys::derive::{self, Label};
 use phi_keys::f1::{self, MessageKey, Nonce, Suite};
-use phi_keys::{RevocationNotice, Wrapped, tlv};
+use phi_keys::{KeyRow, KeyState, RevocationNotice, RowKind, Slot, StoreError, Wrapped, tlv};
+use phi_types::Timestamp;
 
-pub(crate) use keyring::keyring;
+pub(crate) use anchor::{file as anchor_file, records_changed as anchor_records};
+pub(crate) use certificate::certificate;
+pub(crate) use keyring::{key_file, keyring};
 pub(crate) use rows::tampered_row;
 
 use crate::input::Input;
@@ -108,4 +116,16 @@ pub(crate) fn revocation(input: &[u8]) {
     let written = notice.to_text();
     assert!(written == text || written == "phi-revoke-1 all", "{written}");
     assert_eq!(RevocationNotice::from_text(&written), notice);
+}
+
+/// Bytes as the further fields of a key row: what is taken is given back as the same bytes, and what another version may have
+/// written is told from damage.
+pub(crate) fn row_more(input: &[u8]) {
+    let (state, none) = (KeyState::Active, Vec::new());
+    let row = KeyRow::new(RowKind::Data, Slot::root(), 1, None, None, state, Timestamp::UNIX_EPOCH, none, [0; 32]);
+    match row.with_more(input) {
+        Ok(row) => assert_eq!(row.more(), input),
+        Err(StoreError::Unknown { column, found }) => assert!(column == "more" && found <= u64::from(u8::MAX)),
+        Err(error) => assert!(matches!(error, StoreError::Malformed("more")), "{error:?}"),
+    }
 }

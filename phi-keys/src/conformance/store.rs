@@ -165,6 +165,12 @@ async fn replacement(store: &dyn KeyStore) -> Result<(), Violation> {
     rule(slot(store, &domain()).await? == [next.clone()], "a replaced row is read back")?;
     let missing = row(RowKind::Domain, &domain(), 9, 9);
     rule(swap(&missing, &missing).await? == Committed::Stale, "a replacement never inserts")?;
+    for state in KeyState::ALL {
+        let current = next.clone();
+        (next.state, next.mac) = (state, [0x80 | state.code(); 32]);
+        rule(swap(&current, &next).await? == Committed::Done, "a row passes into every state")?;
+        rule(slot(store, &domain()).await? == [next.clone()], "a row in any state is read back")?;
+    }
 
     let half = Change::new().replace(next.clone(), first).insert(row(RowKind::Domain, &domain(), 1, 6));
     rule(commit(store, half).await? == Committed::Exists, "a replacement beside a refused insertion is not done")?;

@@ -26,7 +26,7 @@ impl Keys {
     }
 
     /// How many copies were added, and how many are still missing.
-    async fn complete_row(&self, mut row: KeyRow) -> Result<(usize, usize), Error> {
+    pub(super) async fn complete_row(&self, mut row: KeyRow) -> Result<(usize, usize), Error> {
         for _ in 0..ATTEMPTS {
             self.authentic(&row)?;
             let mut copies = envelope::decode(&row)?;

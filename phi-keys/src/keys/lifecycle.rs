@@ -19,7 +19,7 @@ use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 /// By how much the clocks of two processes may differ.
 const SKEW: Duration = Duration::from_secs(300);
 /// After this, whoever held a lease when a key changed its state holds none any more.
-const WINDOW: Duration = LONGEST_LEASE.saturating_add(SKEW);
+pub(super) const WINDOW: Duration = LONGEST_LEASE.saturating_add(SKEW);
 /// How many data keys are rewrapped in one transaction.
 const BATCH: NonZeroU32 = NonZeroU32::MIN.saturating_add(500 - 1);
 
@@ -68,6 +68,11 @@ impl Keys {
     /// Makes a new active domain key of a use; the one before it opens only. New data keys and index tags are made under
     /// the new one, what is there stays under the old one: see [`rewrap_data_keys`](Self::rewrap_data_keys).
     ///
+    /// The new key is used at once, while other processes learn of it when their leases end: until then they do not find what
+    /// is tagged under it, and need a KMS to open what is wrapped under it.
+    /// [`stage_domain_key`](Self::stage_domain_key) lets them know it first. A key that was staged and is overtaken here opens
+    /// only, and is to be retired.
+    ///
     /// # Errors
     /// [`Error::Config`] for [`KeyUse::Root`]; other [`Error`]s when a KMS or the store fails.
     pub async fn rotate_domain_key(&self, key_use: KeyUse) -> Result<KeyChange, Error> {
@@ -78,18 +83,16 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             let mut census = self.0.root.census(&*self.0.store).await?;
             let here = || census.domains.iter().filter(|row| row.slot == slot);
-            let active = here().filter(|row| row.state == KeyState::Active).cloned().collect::<Vec<_>>();
-            let version = here().map(|row| row.version).max().unwrap_or(0).checked_add(1).ok_or(Error::Contended)?;
+            let before = |state| here().filter(move |row| row.state == state).cloned().collect::<Vec<_>>();
+            let (active, staged) = (before(KeyState::Active), before(KeyState::Pending));
+            let version = next_version(here())?;
             let now = self.now();
             let backend = self.backend();
-            let key = backend.key()?;
-            let mut row = root::new_domain_row(backend, slot.clone(), version, &key, now);
-            row.wrapped = Box::pin(envelope::wrap_domain(backend, &self.0.keks, &row, &key)).await?;
-            row.authenticate(&self.0.root.mac_key)?;
+            let row = self.new_domain_row(&slot, version, KeyState::Active, now).await?;
             census.domains.push(row.clone());
             let next = census.generation.next(root::digest_of(backend, &census.domains))?;
             let mut change = Change::new().replace(census.row, self.0.root.generation_row(&next, now)?);
-            for old in &active {
+            for old in active.iter().chain(&staged) {
                 change = change.replace(old.clone(), self.moved(old, KeyState::DecryptOnly, now)?);
             }
             let change = change.insert(row.clone());
@@ -322,15 +325,38 @@ impl Keys {
         if row.full_id.is_some_and(|id| id.kid() == kid) { Ok(row) } else { Err(Error::RowRejected(row.kind)) }
     }
 
+    /// An authentic row with a new domain key, which every KEK that the policy wants has been seen to open.
+    pub(super) async fn new_domain_row(
+        &self,
+        slot: &Slot,
+        version: u32,
+        state: KeyState,
+        now: Timestamp,
+    ) -> Result<KeyRow, Error> {
+        let backend = self.backend();
+        let key = backend.key()?;
+        let mut row = root::new_domain_row(backend, slot.clone(), version, &key, now);
+        row.state = state;
+        row.wrapped = Box::pin(envelope::wrap_domain(backend, &self.0.keks, &row, &key)).await?;
+        row.authenticate(&self.0.root.mac_key)?;
+        Ok(row)
+    }
+
     /// The row in another state from now on.
-    fn moved(&self, row: &KeyRow, state: KeyState, now: Timestamp) -> Result<KeyRow, Error> {
+    pub(super) fn moved(&self, row: &KeyRow, state: KeyState, now: Timestamp) -> Result<KeyRow, Error> {
         let mut next = row.clone();
         (next.state, next.since) = (state, Some(now));
         next.authenticate(&self.0.root.mac_key)?;
         Ok(next)
     }
 
-    fn changed(&self, act: KeyAct, row: &KeyRow, replaced: Option<&KeyRow>, at: Timestamp) -> Result<KeyChange, Error> {
+    pub(super) fn changed(
+        &self,
+        act: KeyAct,
+        row: &KeyRow,
+        replaced: Option<&KeyRow>,
+        at: Timestamp,
+    ) -> Result<KeyChange, Error> {
         Ok(KeyChange {
             act,
             key: row.full_id.ok_or(Error::RowRejected(row.kind))?,
@@ -343,9 +369,14 @@ impl Keys {
         })
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.0.data.gate.clock.now()
     }
+}
+
+/// The version that follows those of a slot.
+pub(super) fn next_version<'r>(rows: impl Iterator<Item = &'r KeyRow>) -> Result<u32, Error> {
+    rows.map(|row| row.version).max().unwrap_or(0).checked_add(1).ok_or(Error::Contended)
 }
 
 impl KeyChange {

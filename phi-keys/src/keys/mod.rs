@@ -28,6 +28,7 @@ mod revoke;
 mod rewrap;
 mod root;
 mod shred;
+mod stage;
 mod sync;
 
 use core::fmt;
@@ -174,8 +175,9 @@ impl Keys {
         self.domain(key_use, None).await.map(DomainKey)
     }
 
-    /// The active domain key of a use, then those before it that open and can be had: what was derived from one of them may
-    /// still be looked for. Answered from memory while the leases last.
+    /// The active domain key of a use, then the others that open and can be had: what was derived from one before it may
+    /// still be looked for, and another process may have put a [staged](Self::stage_domain_key) one to use already. Answered
+    /// from memory while the leases last.
     ///
     /// # Errors
     /// As [`domain_key`](Self::domain_key).

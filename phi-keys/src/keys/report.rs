@@ -75,6 +75,10 @@ impl Replayed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyAct {
+    /// It was made, opens, and waits to be put to use.
+    Staged,
+    /// It was staged, and seals from now on in the place of another.
+    Activated,
     /// It was made, and seals from now on in the place of another.
     Rotated,
     /// It opens nothing any more, and is kept until it is destroyed.
@@ -100,7 +104,7 @@ pub struct KeyChange {
     pub key_use: KeyUse,
     /// Whose data it protects, where that was given.
     pub subject: Option<SubjectId>,
-    /// The key that seals no more, after a rotation.
+    /// The key that seals no more, after a rotation or an activation.
     pub replaced: Option<FullId>,
     /// When.
     pub at: Timestamp,
@@ -113,6 +117,8 @@ impl KeyChange {
     #[must_use]
     pub fn activity(&self, at: Timestamp) -> Activity {
         let (kind, action) = match self.act {
+            KeyAct::Staged => ("key.stage", Action::Create),
+            KeyAct::Activated => ("key.activate", Action::Update),
             KeyAct::Rotated => ("key.rotate", Action::Create),
             KeyAct::Retired => ("key.retire", Action::Update),
             KeyAct::Reinstated => ("key.reinstate", Action::Update),

@@ -23,6 +23,13 @@ use super::{Capabilities, Carrier, KekStatus, Kms, KmsError, WrapContext, Wrappe
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```compile_fail,E0599
+/// # use phi_keys::{Carrier, KmsError, WrapContext, WrapOnly, Wrapped};
+/// # async fn run(producer: WrapOnly, wrapped: Wrapped, context: WrapContext) -> Result<Carrier, KmsError> {
+/// producer.unwrap_dek(&wrapped, &context).await
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WrapOnly(Arc<dyn Kms>);
 

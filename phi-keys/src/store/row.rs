@@ -77,7 +77,7 @@ impl fmt::Display for RowKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Made, not yet used.
+    /// A domain key that opens and does not seal yet, so that every process holds it before one uses it.
     Pending,
     /// Seals and opens.
     Active,
@@ -111,10 +111,10 @@ impl KeyState {
         Self::ALL.into_iter().find(|state| state.code() == code)
     }
 
-    /// Whether a key in this state opens what it sealed.
+    /// Whether a key in this state opens what it sealed, and what another process seals that knows of its next state already.
     #[must_use]
     pub const fn opens(self) -> bool {
-        matches!(self, Self::Active | Self::DecryptOnly)
+        matches!(self, Self::Pending | Self::Active | Self::DecryptOnly)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::support::{patient, subject};
 
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_micros(1);
 
 /// A store that counts readings of slots, can be made to wait and can be switched off.
 #[derive(Debug)]
@@ -386,6 +387,23 @@ async fn a_check_forgets_what_only_a_kek_that_says_no_could_unwrap() {
 }
 
 #[tokio::test]
+async fn a_kek_that_holds_no_copy_takes_nothing_away() {
+    for on_terminal in [OnTerminal::Stop, OnTerminal::TryOthers] {
+        let (writer, reader) = (Faulty::named("writer"), Faulty::named("reader"));
+        let set = KekSet::builder(KekPolicy::Single).on_terminal(on_terminal).kek(Arc::clone(&writer));
+        let set = set.kek(Arc::clone(&reader)).build().unwrap();
+        let keys = Keys::builder(MemoryKeyStore::new()).keks(set).build().await.unwrap();
+        keys.data_key(&patient("a")).await.unwrap();
+        reader.set(Some(Fault::Disabled));
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, 0, "{on_terminal:?}");
+        assert!(keys.cached() == 1 && keys.data_key(&patient("a")).await.unwrap().is_live());
+        writer.set(Some(Fault::Disabled));
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, 1, "{on_terminal:?}");
+        assert_eq!(keys.cached(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_kek_that_does_not_answer_is_not_taken_for_one_that_says_no() {
     for (fault, forgotten) in [(Fault::Down, 0), (Fault::Throttled(None), 0), (Fault::Denied, 1), (Fault::Disabled, 1)]
     {
@@ -488,6 +506,9 @@ async fn revoking_ends_every_lease_at_once_and_forgets_what_was_named() {
 
     let revoked = keys.revoke(&Revocation::Key(b.kid())).await.unwrap();
     assert_eq!((revoked.forgotten.data_keys, keys.cached()), (1, 1));
+    let reads = world.reads();
+    keys.data_key(&patient("a")).await.unwrap();
+    assert_eq!(world.reads(), reads, "it is the other one that is left");
     let (before, revoked) = (world.kms.calls(), keys.revoke(&Revocation::Key(domain.kid())).await.unwrap());
     assert_eq!((revoked.forgotten.domain_keys, revoked.forgotten.data_keys), (1, 1), "what is below it goes along");
     assert!(!domain.is_live());
@@ -499,6 +520,31 @@ async fn revoking_ends_every_lease_at_once_and_forgets_what_was_named() {
     assert_eq!((revoked.forgotten.domain_keys, revoked.forgotten.data_keys, keys.cached()), (2, 1, 0));
     let text = revoked.activity(Timestamp::UNIX_EPOCH).kind;
     assert_eq!(text, "key.revoke");
+}
+
+#[tokio::test]
+async fn everything_that_is_revoked_includes_data_keys_whose_parent_left_before_them() {
+    let world = World::new();
+    let keys = world.keys().await;
+    let key = keys.data_key(&patient("a")).await.unwrap();
+    // The domain keys are read anew after a rotation; what was below them is still in memory.
+    let _ = keys.rotate_domain_key(KeyUse::Data).await.unwrap();
+    assert!(key.is_live() && keys.cached() == 1);
+    let revoked = keys.revoke(&Revocation::All).await.unwrap();
+    assert_eq!((revoked.forgotten.domain_keys, revoked.forgotten.data_keys), (0, 1));
+    assert!(!key.is_live() && keys.cached() == 0);
+}
+
+#[test]
+fn a_notice_has_one_text() {
+    let (kid, scope) =
+        (format!("phi-revoke-1 kid {}", "0a".repeat(16)), format!("phi-revoke-1 scope {}", "9f".repeat(32)));
+    for text in ["phi-revoke-1 all", &kid, &scope] {
+        assert_eq!(RevocationNotice::from_text(text).to_text(), text);
+    }
+    for other in [kid.to_uppercase(), kid.replace("0a0a", "0a"), format!("{scope} "), scope.replace("9f", "9g")] {
+        assert_eq!(RevocationNotice::from_text(&other).to_text(), "phi-revoke-1 all", "{other}");
+    }
 }
 
 #[tokio::test]
@@ -568,12 +614,13 @@ async fn what_one_process_revokes_or_shreds_leaves_the_memory_of_the_others() {
     let scope = patient("MRN-7431");
     let lease = async || there.data_key(&scope).await.unwrap();
 
+    there.data_key(&patient("b")).await.unwrap();
     let key = lease().await;
     assert!(here.revoke(&Revocation::Scope(scope.clone())).await.unwrap().announced);
-    assert!(now(listener.as_mut()).is_none() && !key.is_live() && there.cached() == 0);
+    assert!(now(listener.as_mut()).is_none() && !key.is_live() && there.cached() == 1, "the other one is not named");
     let key = lease().await;
     let _ = here.revoke(&Revocation::Key(key.kid())).await.unwrap();
-    assert!(now(listener.as_mut()).is_none() && !key.is_live() && there.cached() == 0);
+    assert!(now(listener.as_mut()).is_none() && !key.is_live() && there.cached() == 1);
     let (key, domain) = (lease().await, there.domain_key(KeyUse::Data).await.unwrap());
     let _ = here.revoke(&Revocation::All).await.unwrap();
     assert!(now(listener.as_mut()).is_none() && !key.is_live() && !domain.is_live());
@@ -608,11 +655,23 @@ async fn limits_out_of_bounds_are_refused() {
     let world = World::new();
     let day = Duration::from_secs(24 * 3600);
     for builder in [
-        world.builder().domain_key_age(Duration::from_millis(999)),
-        world.builder().domain_key_age(8 * day),
-        world.builder().outage_grace(2 * day),
-        world.builder().refusal_age(61 * SECOND),
+        world.builder().domain_key_age(SECOND - INSTANT),
+        world.builder().domain_key_age(7 * day + INSTANT),
+        world.builder().outage_grace(day + INSTANT),
+        world.builder().refusal_age(60 * SECOND + INSTANT),
+        world.builder().lease(Duration::from_millis(1) - INSTANT),
+        world.builder().lease(3600 * SECOND + INSTANT),
     ] {
         assert!(matches!(builder.build().await, Err(Error::Config(_))));
+    }
+    for builder in [
+        world.builder().domain_key_age(SECOND),
+        world.builder().domain_key_age(7 * day),
+        world.builder().outage_grace(day),
+        world.builder().refusal_age(60 * SECOND),
+        world.builder().lease(Duration::from_millis(1)),
+        world.builder().lease(3600 * SECOND),
+    ] {
+        assert!(builder.build().await.is_ok());
     }
 }

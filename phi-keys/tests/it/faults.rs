@@ -81,6 +81,15 @@ impl Faulty {
         *self.script.lock().unwrap() = faults.into_iter().collect();
     }
 
+    /// Answers well until [`resume`](Self::resume), which goes on with the rest of the script.
+    pub(crate) fn pause(&self) -> VecDeque<Option<Fault>> {
+        core::mem::take(&mut self.script.lock().unwrap())
+    }
+
+    pub(crate) fn resume(&self, rest: VecDeque<Option<Fault>>) {
+        *self.script.lock().unwrap() = rest;
+    }
+
     pub(crate) fn set(&self, fault: Option<Fault>) {
         *self.always.lock().unwrap() = fault;
     }

@@ -170,6 +170,31 @@ async fn a_slow_kek_is_hedged_after_its_usual_time() {
 }
 
 #[tokio::test]
+async fn one_other_kek_is_asked_beside_a_slow_one_and_none_where_there_is_none() {
+    let pair = Pair::new();
+    let south = Faulty::named("south");
+    let hedged = |set: KekSetBuilder| set.hedge(Duration::from_millis(250), pair.hours.clone()).build().unwrap();
+    let three = hedged(pair.builder(KekPolicy::AnyOf).kek(Arc::clone(&south)));
+    let copies = wrapped(&three).await;
+    let calls = south.calls();
+    for kek in [&pair.east, &pair.west] {
+        kek.script([Some(Fault::Hang)]);
+    }
+    let mut unwrapping = Box::pin(unwrap(&three, &copies));
+    let mut task = core::task::Context::from_waker(core::task::Waker::noop());
+    for _ in 0..10 {
+        assert!(unwrapping.as_mut().poll(&mut task).is_pending());
+    }
+    assert_eq!((pair.hours.slept().len(), south.calls() - calls), (1, 0));
+    drop(unwrapping);
+
+    let alone = hedged(KekSet::builder(KekPolicy::Single).kek(Arc::clone(&pair.east)));
+    pair.east.script([Some(Fault::Slow)]);
+    assert_eq!(unwrap(&alone, &copies).await.unwrap(), 0);
+    assert!(pair.hours.slept().is_empty(), "there is nobody else to ask");
+}
+
+#[tokio::test]
 async fn a_hedge_that_is_refused_does_not_take_the_answer_away() {
     let pair = Pair::new();
     let hedged = pair.builder(KekPolicy::AnyOf).hedge(Duration::from_millis(250), pair.hours.clone()).build().unwrap();

@@ -142,6 +142,41 @@ async fn a_key_is_retired_and_destroyed_only_when_nobody_can_need_it() {
     assert!(practice.keys().await.data_key(&patient("a")).await.is_ok());
 }
 
+/// One machine is a day behind another: everybody has every key, and nobody ends one early.
+#[tokio::test]
+async fn clocks_that_differ_keep_nobody_from_a_key_and_end_none_early() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    let site = Site::new();
+    let (ahead, behind) = (ManualClock::at_unix_seconds(1_767_225_600), ManualClock::at_unix_seconds(1_767_139_200));
+    let here = site.builder().clock(ahead.clone()).build().await.unwrap();
+    let there = site.builder().clock(behind.clone()).build().await.unwrap();
+    let old = here.data_key(&patient("a")).await.unwrap().kid();
+    let change = here.rotate_data_key(&patient("a")).await.unwrap();
+    let _ = here.stage_domain_key(KeyUse::Index).await.unwrap();
+    for kid in [old, change.key.kid()] {
+        assert!(there.data_key_by_id(kid, &patient("a")).await.unwrap().is_live());
+    }
+    assert_eq!(there.data_key(&patient("a")).await.unwrap().full_id(), change.key);
+
+    let none = |_| core::future::ready(Ok(0));
+    behind.advance(DAY + WINDOW - INSTANT);
+    let until = change.at.saturating_add(WINDOW);
+    let early = there.retire(old, &none).await;
+    assert!(matches!(early, Err(Error::TooEarly { until: found }) if found == until), "{early:?}");
+    assert!(early.unwrap_err().to_string().contains(&format!("try again at {until}")), "the error names the time");
+    assert!(matches!(there.activate_domain_key(KeyUse::Index).await, Err(Error::TooEarly { .. })));
+    behind.advance(INSTANT);
+    let _ = there.retire(old, &none).await.unwrap();
+    let _ = there.activate_domain_key(KeyUse::Index).await.unwrap();
+    // A clock that was set back meanwhile makes nothing readable again, and waits for its time once more.
+    behind.set(Timestamp::from_unix_seconds(1_600_000_000));
+    assert!(matches!(there.destroy(old, &none).await, Err(Error::TooEarly { .. })));
+    assert!(matches!(there.data_key_by_id(old, &patient("a")).await, Err(Error::State(KeyState::Retired))));
+    let _ = there.shred(&subject("a")).await.unwrap();
+    assert!(matches!(there.data_key(&patient("a")).await, Err(Error::Shredded)));
+}
+
 #[tokio::test]
 async fn a_key_of_another_tenant_is_nobody_else_s_to_retire() {
     let practice = Practice::new();

@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod adapters;
 mod attacks;
 mod cache;
 mod certificate;
@@ -21,6 +22,7 @@ mod lifecycle;
 mod many;
 mod properties;
 mod races;
+mod staged;
 mod store_faults;
 mod support;
 mod vectors;

@@ -140,6 +140,8 @@ enum Act {
     Seal(u8),
     RotateData(u8),
     RotateDomain,
+    StageDomain,
+    ActivateDomain,
     RewrapData,
     RotateKek,
     Shred(u8),
@@ -156,6 +158,8 @@ fn act() -> impl Strategy<Value = Act> {
         4 => name.clone().prop_map(Act::Seal),
         2 => name.clone().prop_map(Act::RotateData),
         1 => Just(Act::RotateDomain),
+        1 => Just(Act::StageDomain),
+        2 => Just(Act::ActivateDomain),
         1 => Just(Act::RewrapData),
         1 => Just(Act::RotateKek),
         1 => name.clone().prop_map(Act::Shred),
@@ -256,6 +260,8 @@ impl World {
                 Act::Seal(subject) => self.seal(&running, subject).await,
                 Act::RotateData(subject) => drop(running.rotate_data_key(&patient(&name(subject))).await),
                 Act::RotateDomain => drop(running.rotate_domain_key(KeyUse::Data).await),
+                Act::StageDomain => drop(running.stage_domain_key(KeyUse::Data).await),
+                Act::ActivateDomain => drop(running.activate_domain_key(KeyUse::Data).await),
                 Act::RewrapData => drop(running.rewrap_data_keys().await),
                 Act::RotateKek => {
                     use phi_keys::KmsAdmin;
@@ -323,7 +329,7 @@ fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
 }
 
-const STORY: [Act; 22] = [
+const STORY: [Act; 28] = [
     Act::Seal(0),
     Act::Seal(1),
     Act::RotateData(0),
@@ -345,13 +351,19 @@ const STORY: [Act; 22] = [
     Act::End(2),
     Act::Restart,
     Act::Seal(0),
+    Act::StageDomain,
+    Act::Later,
+    Act::ActivateDomain,
+    Act::Seal(0),
+    Act::RewrapData,
+    Act::StageDomain,
     Act::Shred(2),
 ];
 
 #[test]
 fn one_fault_at_any_write_loses_no_key_and_brings_none_back() {
     for anchored in [false, true] {
-        for (fault, at) in FAULTS.into_iter().flat_map(|fault| (0..40).map(move |at| (fault, at))) {
+        for (fault, at) in FAULTS.into_iter().flat_map(|fault| (0..48).map(move |at| (fault, at))) {
             block_on(async {
                 let mut world = World::new(anchored);
                 *world.disk.script.lock().unwrap() = (0..at).map(|_| None).chain([Some(fault)]).collect();
@@ -371,6 +383,8 @@ fn the_story_passes_through_every_state() {
         for row in world.disk.rows.domain_rows().await.unwrap() {
             states.insert((row.kind, row.state));
         }
+        let staged = states.iter().any(|(_, state)| *state == KeyState::Pending);
+        assert!(staged, "{states:?}");
         let all = NonZeroU32::new(100).unwrap();
         for row in world.disk.rows.data_rows("clinic", None, all).await.unwrap() {
             states.insert((row.kind, row.state));

@@ -74,6 +74,8 @@ pub(super) fn kek_id(arn: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -115,5 +117,19 @@ mod tests {
         let own = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build();
         let own = client(Some(own));
         assert_eq!((own.operation_attempt_timeout(), own.operation_timeout()), (Some(Duration::from_secs(60)), None));
+    }
+
+    proptest! {
+        #[test]
+        fn only_a_key_of_several_regions_is_named_without_its_region(
+            arn in "(arn:aws(-cn)?:kms:[a-z0-9-]{0,12}:[0-9]{12}:(key/(mrk-)?[0-9a-f-]{0,36}|alias/[a-z]{0,5})|[ -~]{0,60}|.{0,20})",
+        ) {
+            let id = kek_id(&arn);
+            let parts: Vec<&str> = arn.splitn(6, ':').collect();
+            let several = parts.len() == 6 && parts[5].starts_with("key/mrk-");
+            let whole = format!("aws-kms:{arn}");
+            prop_assert_eq!(id == whole, !several || parts[3] == "*");
+            prop_assert_eq!(id.matches(':').count(), arn.matches(':').count() + 1);
+        }
     }
 }

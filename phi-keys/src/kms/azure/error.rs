@@ -177,6 +177,7 @@ fn is_passing(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use azure_core::http::headers::Headers;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -297,6 +298,27 @@ mod tests {
             let told = failure(&error);
             assert_eq!((told.error.kind(), told.doubt), (kind, None), "{error:?}");
             assert!(!format!("{:?}", told.error).contains("a secret"), "{told:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_of_a_refusal_makes_it_a_success_or_is_nested_too_deep(
+            status in 300_u16..600,
+            code in "[A-Za-z]{0,12}",
+            depth in 0..60_usize,
+            cut in 0..2_000_usize,
+            junk in any::<Vec<u8>>(),
+        ) {
+            let mut body = format!(r#"{{"code":"{code}"}}"#);
+            for _ in 0..depth {
+                body = format!(r#"{{"code":"{code}","innererror":{body}}}"#);
+            }
+            let body = format!(r#"{{"error":{body}}}"#).chars().take(cut).collect::<String>();
+            for body in [body, String::from_utf8_lossy(&junk).into_owned()] {
+                let error = answered(status, &body, Some(&body)).error;
+                prop_assert!(error.retry_after().is_none() || error.kind() == "throttled");
+            }
         }
     }
 }

@@ -10,9 +10,8 @@
 //! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
 //!
 //! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! // With the KEK in a file instead: `let kms = LocalKeyring::open("clinic.keyring", unlock)?;`
-//! let kms = AzureKms::from_env("https://clinic.vault.azure.net/keys/kek")?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
+//! let kek = AzureKms::from_env("https://clinic.vault.azure.net/keys/kek")?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
 //! # let _ = keys;
 //! # Ok(())
 //! # }

@@ -86,6 +86,8 @@ pub(super) fn is_version(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEY: &str = "https://clinic.vault.azure.net/keys/kek";
@@ -151,6 +153,21 @@ mod tests {
         ];
         for identifier in elsewhere {
             assert_eq!(key.version_in(&identifier), None, "{identifier}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_answer_names_becomes_no_other_path(
+            identifier in "(https?://clinic\\.vault\\.azure\\.net/keys/kek/?[ -~]{0,40}|[ -~]{0,60}|.{0,20})",
+        ) {
+            if let Some(version) = KeyName::parse(KEY).unwrap().version_in(&identifier) {
+                prop_assert!(is_version(&version) && identifier.contains(&version), "{}", version);
+                prop_assert!(identifier.trim().to_ascii_lowercase().starts_with("https:"), "{}", identifier);
+            }
+            if let Ok(name) = KeyName::parse(&identifier) {
+                prop_assert_eq!(KeyName::parse(&name.identifier()).unwrap().identifier(), name.identifier());
+            }
         }
     }
 }

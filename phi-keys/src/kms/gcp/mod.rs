@@ -9,9 +9,8 @@
 //! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
 //!
 //! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! // With the KEK in a file instead: `let kms = LocalKeyring::open("clinic.keyring", unlock)?;`
-//! let kms = GcpKms::from_env("projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek").await?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
+//! let kek = GcpKms::from_env("projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek").await?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
 //! # let _ = keys;
 //! # Ok(())
 //! # }

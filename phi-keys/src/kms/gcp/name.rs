@@ -66,7 +66,7 @@ fn is_id(id: &str) -> bool {
 }
 
 fn is_number(id: &str) -> bool {
-    id.bytes().all(|byte| byte.is_ascii_digit())
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Versions are numbered from 1.
@@ -76,6 +76,8 @@ pub(super) fn is_version(number: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEY: &str = "projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek";
@@ -133,6 +135,24 @@ mod tests {
         assert_eq!(key.version("3").ok(), Some(format!("{KEY}/cryptoKeyVersions/3")));
         for number in ["", "0", "01", "-1", "1/../2", "latest", "99999999999999999999"] {
             assert_eq!(key.version(number).map_err(|error| error.kind()), Err("unknown_version"), "{number}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_answer_names_is_this_key_or_none(
+            project in "(clinic|[0-9]{0,12}|[ -~]{0,10})",
+            rest in "(/locations/europe-west3/keyRings/phi/cryptoKeys/kek/cryptoKeyVersions/[0-9]{0,21}|[ -~]{0,80})",
+        ) {
+            let key = KeyName::parse(KEY).unwrap();
+            let answered = format!("projects/{project}{rest}");
+            if let Some(number) = key.number_in(&answered) {
+                prop_assert!(project == "clinic" || (!project.is_empty() && is_number(&project)), "{}", answered);
+                prop_assert_eq!(answered.replacen(&project, "clinic", 1), key.version(number).unwrap());
+            }
+            if let Ok(name) = KeyName::parse(&answered) {
+                prop_assert!(name.version("1").is_ok_and(|version| name.number_in(&version) == Some("1")));
+            }
         }
     }
 }

@@ -13,9 +13,12 @@
 //!
 //! # async fn run(pin: SecretString, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = Pkcs11Pool::open(Pkcs11Config::new("/usr/lib/softhsm/libsofthsm2.so", "clinic", pin)).await?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(pool.kek("phi-kek").await?).fingerprint(fingerprint).build().await?;
+//! let kek = pool.kek("phi-kek").await?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! // Signing keys live in the same token.
 //! let signer = pool.signer("phi-checkpoints").await?;
-//! # let _ = (keys, signer);
+//! # let _ = signer;
 //! pool.close().await;
 //! # Ok(())
 //! # }

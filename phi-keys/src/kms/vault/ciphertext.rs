@@ -15,6 +15,8 @@ pub(super) fn version(ciphertext: &str) -> Result<u64, VaultError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -25,6 +27,16 @@ mod tests {
             ["", "vault:v1", "vault:v1:", "vault:v0:AA", "vault:v01:AA", "vault:v+1:AA", "vault:vx:AA", "wault:v1:AA"];
         for wrong in wrong {
             assert_eq!(version(wrong), Err(VaultError::Refused), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_taken_for_a_ciphertext_is_written_as_it_was_read(text in "(vault:v[0-9]{0,25}:?.{0,8}|.{0,40})") {
+            if let Ok(number) = version(&text) {
+                let beginning = format!("vault:v{number}:");
+                prop_assert!(number > 0 && text.starts_with(&beginning));
+            }
         }
     }
 }

@@ -177,6 +177,8 @@ pub(super) fn by_message(message: &str) -> VaultError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -221,6 +223,24 @@ mod tests {
         ];
         for (status, body, meaning) in table {
             assert_eq!(classify(*status, after, body.as_bytes()), *meaning, "{status} {body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_a_refusal_a_success_or_repeats_what_the_server_wrote(
+            status in 300_u16..,
+            body in prop_oneof![
+                any::<Vec<u8>>(),
+                r#"\{"errors":\[("a secret[ -!#-\[\]-~]{0,20}",?){0,3}\]\}"#.prop_map(String::into_bytes),
+                "a secret.{0,20}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let meaning = classify(status, None, &body);
+            let texts = [meaning.to_string(), format!("{meaning:?}")];
+            prop_assert!(texts.iter().all(|text| !text.contains("a secret")));
+            let transient = KmsError::from(meaning).is_transient();
+            prop_assert!(!transient || matches!(status, 400 | 408 | 412 | 429 | 472 | 473 | 500..=599), "{}", status);
         }
     }
 }

@@ -139,3 +139,64 @@ pub(super) struct Health {
 pub(super) fn context(context: &WrapContext) -> String {
     Base64::encode_string(context.digest())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A body as a server might send it, whole, cut off or with another type in a place.
+    fn body() -> impl Strategy<Value = String> {
+        let text = prop_oneof![
+            Just("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+            Just("AAEC".to_owned()),
+            "[A-Za-z0-9+/=]{0,60}",
+            "[ -!#-\\[\\]-~]{0,20}",
+        ];
+        let value = prop_oneof![
+            4 => text.prop_map(|text| format!("\"{text}\"")),
+            1 => Just("null".to_owned()),
+            1 => any::<i64>().prop_map(|number| number.to_string()),
+            1 => Just("{}".to_owned()),
+        ];
+        let key = prop_oneof![4 => Just("plaintext"), 2 => Just("error"), 1 => Just("ciphertext"), 1 => Just("more")];
+        let fields = proptest::collection::vec((key, value), 0..4).prop_map(|fields| {
+            let fields = fields.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect::<Vec<_>>();
+            format!("{{{}}}", fields.join(","))
+        });
+        (fields, 0..200_usize).prop_map(|(body, end)| body.chars().take(end).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_carrier_is_thirty_two_bytes_or_an_error(body in body()) {
+            if let Ok(answer) = serde_json::from_str::<Decrypted<'_>>(&body)
+                && let Ok(carrier) = answer.carrier()
+            {
+                let text = Base64::encode_string(carrier.expose());
+                prop_assert!(body.contains(&text), "one carrier has one spelling");
+            }
+            if let Ok(answer) = serde_json::from_str::<BatchResult<'_>>(&body) {
+                let failed = answer.error.as_ref().is_some_and(|error| !error.is_empty());
+                prop_assert!(answer.carrier().is_err() || !failed, "an item that failed has no carrier");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plaintext_of_any_other_length_or_spelling_is_refused() {
+        let carrier = |text: &str| Decrypted { plaintext: text.into() }.carrier().map(|carrier| carrier.expose()[31]);
+        assert_eq!(carrier("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), Ok(31));
+        for wrong in [
+            "",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+        ] {
+            assert_eq!(carrier(wrong), Err(VaultError::Malformed), "{wrong:?}");
+        }
+    }
+}

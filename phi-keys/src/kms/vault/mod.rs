@@ -10,12 +10,12 @@
 //! use secrecy::SecretString;
 //!
 //! # async fn run(secret_id: SecretString, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! let kms = VaultKms::builder("phi")
+//! let kek = VaultKms::builder("phi")
 //!     .address("https://vault.clinic.example:8200")
 //!     .auth(VaultAuth::app_role("b6a1c2d0-role", secret_id))
 //!     .build()?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kms).fingerprint(fingerprint).build().await?;
-//! # drop(keys);
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
 //! # Ok(())
 //! # }
 //! ```
@@ -32,6 +32,10 @@
 //! Without `create` on `transit/encrypt/phi` Vault cannot make a deleted key anew by the way; with it, the adapter notices by the
 //! time when the key was made. Redirects are not followed, because they would take token and carrier along. Vault and its audit devices see the carrier and the digest of the context, never a domain key or a
 //! tenant's name. Tokens and carriers pass through buffers of the HTTP client, which does not wipe them.
+//!
+//! # Evidence
+//! Run against a contract simulator with real cryptography, which Vault's Python client drives too, by `cargo xtask test keys`. Not run
+//! against a real Vault; `cargo xtask live vault` does that with a key of yours.
 
 mod admin;
 mod auth;

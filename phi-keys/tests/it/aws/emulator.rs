@@ -7,7 +7,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use phi_keys::aws::AwsKms;
-use phi_keys::{Binding, Carrier, Keys, Kms, KmsError, MemoryKeyStore, WrapContext, Wrapped};
+use phi_keys::{Binding, Carrier, Error, KeyStore, Keys, Kms, KmsError, MemoryKeyStore, Slot, WrapContext, Wrapped};
 
 use crate::support::patient;
 
@@ -113,6 +113,8 @@ pub(super) async fn an_alias_is_resolved_once(emulator: &Emulator, alias: &str) 
     let (first, second) = (emulator.arn().await, emulator.arn().await);
     emulator.client.create_alias().alias_name(alias).target_key_id(&first).send().await.unwrap();
     let kms = AwsKms::open(emulator.client.clone(), alias).await.unwrap();
+    let store = Arc::new(MemoryKeyStore::new());
+    let keys = Keys::builder(Arc::clone(&store)).kek(kms.clone()).build().await.unwrap();
     assert_eq!((kms.arn(), kms.kek_id()), (first.as_str(), format!("aws-kms:{first}").as_str()));
     let (carrier, wrapped) = kms.generate(&here()).await.unwrap();
 
@@ -121,6 +123,13 @@ pub(super) async fn an_alias_is_resolved_once(emulator: &Emulator, alias: &str) 
     let moved = AwsKms::open(emulator.client.clone(), alias).await.unwrap();
     assert_eq!(moved.arn(), second);
     assert!(matches!(moved.unwrap_dek(&wrapped, &here()).await, Err(KmsError::OtherKek)));
+    // A store is neither opened nor made anew under the other key, and the error says what to do.
+    let opened = Keys::builder(Arc::clone(&store)).kek(moved).fingerprint(keys.fingerprint()).build().await;
+    let error = opened.unwrap_err();
+    assert!(matches!(error, Error::NoKek), "{error:?}");
+    assert!(error.to_string().contains("add the KMS or keyring that made this store"), "{error}");
+    let rows = store.domain_rows().await.unwrap();
+    assert!(matches!(rows.as_slice(), [root] if root.slot == Slot::root()), "nothing was written");
 }
 
 pub(super) async fn what_cannot_be_a_kek_says_so(emulator: &Emulator) {

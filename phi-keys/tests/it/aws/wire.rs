@@ -57,6 +57,8 @@ async fn every_error_is_asked_for_once_and_named() {
         (400, "ExpiredTokenException", "unauthenticated"),
         (400, "UnrecognizedClientException", "unauthenticated"),
         (400, "InvalidSignatureException", "unauthenticated"),
+        (403, "SignatureDoesNotMatch", "unauthenticated"),
+        (400, "RequestExpired", "unauthenticated"),
         (400, "NotFoundException", "not_found"),
         (400, "DisabledException", "disabled"),
         (400, "InvalidCiphertextException", "refused"),
@@ -69,6 +71,9 @@ async fn every_error_is_asked_for_once_and_named() {
         let (kms, requests) = kek(vec![(status, failing(code)), (status, failing(code))]).await;
         let error = kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{code}");
+        // What a machine gets whose clock is wrong looks like credentials that are.
+        let mend = "renew the credentials, and check the clock of this machine";
+        assert_eq!(error.to_string().contains(mend), kind == "unauthenticated", "{code}: {error}");
         assert_eq!(asked(&requests).0, "TrentService.Decrypt");
         assert!(requests.try_recv().is_err(), "{code}: no retry of the SDK's own");
     }
