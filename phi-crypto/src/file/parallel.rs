@@ -183,7 +183,7 @@ impl<R: Read, W: Write> Job<'_, R, W> {
     /// Reads the next batch, which is the last one when it is not full.
     fn take(&self, slots: &mut Slots) -> Result<Option<Taken>, FileError> {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        if input.rest.is_some() || self.lock().failed.is_some() {
+        if input.rest.is_some() {
             return Ok(None);
         }
         let mut filled = core::mem::take(input.carried);
@@ -192,9 +192,13 @@ impl<R: Read, W: Write> Job<'_, R, W> {
         }
         slots.used(BATCH * SEALED_CHUNK);
         while filled < BATCH * CHUNK {
+            if self.lock().failed.is_some() {
+                return Ok(None);
+            }
             match input.source.read_vectored(&mut sealing::room(slots, filled)) {
                 Ok(0) => break,
-                Ok(read) => filled += read,
+                // No more than there was room for, whatever the source claims.
+                Ok(read) => filled = filled.saturating_add(read).min(BATCH * CHUNK),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

@@ -30,7 +30,7 @@ use base64ct::{Base64, Encoding};
 use phi_types::Timestamp;
 
 use super::Keys;
-use super::builder::LONGEST_LEASE;
+use super::lifecycle::WINDOW;
 use super::report::Shredded;
 use crate::error::Error;
 use crate::id::{Fingerprint, FullId};
@@ -78,8 +78,8 @@ impl Keys {
         key_backup_horizon: Duration,
         signer: &dyn Signer,
     ) -> Result<Certificate, Error> {
-        // Leases of other processes may last that long, and one that shredded in this one ended at once.
-        let unreadable = shredded.at.saturating_add(LONGEST_LEASE);
+        // Leases of other processes may last that long, by clocks that differ; those of this one ended at once.
+        let unreadable = shredded.at.saturating_add(WINDOW);
         let fields = Fields {
             store: *self.fingerprint().as_bytes(),
             tenant: self.tenant().to_owned(),

@@ -151,8 +151,10 @@ impl Keys {
 
     /// Every row of a scope, authentic and not shredded.
     pub(super) async fn read_slot(&self, scope: &Scope, slot: &Slot) -> Result<(Lease, Vec<KeyRow>), Error> {
-        self.0.data.cache.admit(scope)?;
+        // In this order: a shred that blocks the scope later makes the lease stale, and one that has let go of it before has
+        // written its tombstone before the rows are read.
         let lease = self.0.data.gate.begin();
+        self.0.data.cache.admit(scope)?;
         if let Some(anchored) = &self.0.anchored {
             anchored.refresh(&self.0.data.gate).await?;
         }

@@ -7,6 +7,7 @@ use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::sync::Arc;
 
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use phi_types::ManualClock;
 use zeroize::Zeroizing;
@@ -172,5 +173,38 @@ fn loom_one_of_two_renews_ahead() {
         assert_eq!(ahead, 1);
         drop((here, there));
         assert!(matches!(find(&world), Some(Found::Ahead(..))), "who gives up lets another one try");
+    });
+}
+
+#[test]
+fn loom_what_is_read_beside_a_shred_that_ends_is_not_handed_out() {
+    loom::model(|| {
+        let world = world(4);
+        assert!(world.read_domain(1));
+        let shredded = Arc::new(AtomicBool::new(false));
+        let reader = spawn(&world, {
+            let shredded = Arc::clone(&shredded);
+            move |world| {
+                let scope = Scope::group("a");
+                // As `Keys::read_slot`: the other way round, a shred may come to its end in between unseen.
+                let lease = world.data_gate.begin();
+                world.cache.admit(&scope).ok()?;
+                if shredded.load(Ordering::SeqCst) {
+                    return None;
+                }
+                let key = [2; 32];
+                let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &world.data_gate, lease);
+                let origin = Origin { scope, pseudonym: [0; 32], parent: derive::full_id(&[1; 32]) };
+                match world.cache.insert(Entry::new(origin, cell, true)).ok()? {
+                    Kept::Yes(handle) => Some(handle),
+                    Kept::Stale => None,
+                }
+            }
+        });
+        world.cache.block(&Scope::group("a"));
+        shredded.store(true, Ordering::SeqCst);
+        world.cache.unblock(&Scope::group("a"));
+        assert!(!is_live(reader.join().unwrap()), "a handle outlived the shred");
+        assert!(world.active("a").is_none());
     });
 }

@@ -21,7 +21,7 @@ async fn a_certificate_says_what_was_shredded_and_from_when() {
     assert_eq!((read.keys(), read.tenant(), read.generation()), (&[id][..], "clinic", shredded.generation));
     assert_eq!((read.store(), read.residues()), (keys.fingerprint(), &[][..]));
     assert_eq!(read.deleted(), shredded.at);
-    assert_eq!(read.unreadable_since(), shredded.at.saturating_add(Duration::from_secs(3600)));
+    assert_eq!(read.unreadable_since(), shredded.at.saturating_add(Duration::from_secs(3900)));
     assert_eq!(read.irrecoverable_after(), shredded.at.saturating_add(MONTH));
     assert!(!read.text().contains("7431"));
     assert!(read.text().contains("residue backups\n"));

@@ -2,14 +2,95 @@
 
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore,
-    Residue, RowKind, Scope, Slot, StoreError, StoreFuture,
+    Residue, Revocation, RowKind, Scope, Slot, StoreError, StoreFuture,
 };
+use phi_types::ManualClock;
+use tokio::sync::Semaphore;
 
-use crate::support::{patient, subject};
+use crate::support::{Watched, patient, subject};
+
+/// A store whose commits of tombstones wait, and whose answers for many wait with what was read.
+#[derive(Debug)]
+struct Paused {
+    inner: MemoryKeyStore,
+    pauses: AtomicBool,
+    at_commit: Semaphore,
+    commit: Semaphore,
+    at_read: Semaphore,
+    read: Semaphore,
+}
+
+impl Paused {
+    fn new() -> Arc<Self> {
+        let [at_commit, commit, at_read, read] = core::array::from_fn(|_| Semaphore::new(0));
+        let (inner, pauses) = (MemoryKeyStore::new(), AtomicBool::new(false));
+        Arc::new(Self { inner, pauses, at_commit, commit, at_read, read })
+    }
+
+    async fn hold(&self, there: &Semaphore, go: &Semaphore) {
+        if self.pauses.load(Ordering::SeqCst) {
+            there.add_permits(1);
+            go.acquire().await.unwrap().forget();
+        }
+    }
+}
+
+impl KeyStore for Paused {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.inner.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        Box::pin(async move {
+            if change.tombstone.is_some() {
+                self.hold(&self.at_commit, &self.commit).await;
+            }
+            self.inner.commit(change).await
+        })
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.inner.slot(slot)
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        Box::pin(async move {
+            let rows = self.inner.scopes(tenant, key_use, scopes).await;
+            self.hold(&self.at_read, &self.read).await;
+            rows
+        })
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.inner.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.domain_rows()
+    }
+
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.inner.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.inner.data_rows(tenant, after, limit)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
+        self.inner.purge()
+    }
+}
 
 /// A store that counts how often it is asked, and can be switched off or made to lie.
 #[derive(Debug, Default)]
@@ -237,4 +318,102 @@ async fn what_is_shredded_while_it_is_read_is_not_handed_out() {
     assert_eq!(live.len(), 19);
     let _ = keys.shred(&subject("8")).await.unwrap();
     assert!(live.iter().all(|key| !key.is_live()), "a shred ends every lease");
+}
+
+#[tokio::test]
+async fn what_was_read_beside_a_shred_is_not_handed_out_when_the_shred_has_ended() {
+    let store = Paused::new();
+    let keys = Keys::builder(Arc::clone(&store)).kek(EphemeralKeyring::generate().unwrap()).build().await.unwrap();
+    let (a, b) = (patient("a"), patient("b"));
+    let kids = [keys.data_key(&a).await.unwrap().kid(), keys.data_key(&b).await.unwrap().kid()];
+    let _ = keys.revoke(&Revocation::Scope(b.clone())).await.unwrap();
+    store.pauses.store(true, Ordering::SeqCst);
+    let shredding = keys.clone();
+    let shred = tokio::spawn(async move { shredding.shred(&subject("a")).await.map(drop) });
+    store.at_commit.acquire().await.unwrap().forget();
+    let (reading, scopes) = (keys.clone(), [a.clone(), b.clone()]);
+    let many = tokio::spawn(async move {
+        reading.data_key_many(&[(&scopes[0], Some(kids[0])), (&scopes[1], Some(kids[1]))]).await
+    });
+    store.at_read.acquire().await.unwrap().forget();
+    store.commit.add_permits(1);
+    shred.await.unwrap().unwrap();
+    store.pauses.store(false, Ordering::SeqCst);
+    store.read.add_permits(1);
+    let many = many.await.unwrap();
+    assert!(matches!(many[0], Err(Error::Shredded)), "{many:?}");
+    assert!(many[1].is_ok(), "{many:?}");
+    assert!(matches!(keys.data_key_by_id(kids[0], &a).await, Err(Error::Shredded)));
+    assert!(matches!(keys.data_key(&a).await, Err(Error::Shredded)));
+}
+
+#[tokio::test]
+async fn leases_are_renewed_ahead_together_and_outlast_an_outage() {
+    let world = World::of(3).await;
+    let clock = ManualClock::at_unix_seconds(1_000);
+    let keys = Keys::builder(Arc::clone(&world.store)).kek(Arc::clone(&world.kek)).clock(clock.clone());
+    let keys = keys.lease(Duration::from_secs(60)).build().await.unwrap();
+    for (scope, kid) in world.wanted() {
+        keys.data_key_by_id(kid.unwrap(), scope).await.unwrap();
+    }
+    let live = |keys: Vec<Result<phi_keys::DataKey, Error>>| keys.into_iter().all(|key| key.unwrap().is_live());
+    for (wanted, taken) in [(world.wanted(), (0, 1)), (world.wanted()[..1].to_vec(), (1, 0))] {
+        clock.advance(Duration::from_millis(59_990));
+        // The domain key's lease ends as well.
+        keys.domain_key(KeyUse::Data).await.unwrap();
+        world.store.taken();
+        let renewed = keys.data_key_many(&wanted).await;
+        assert_eq!(world.store.taken(), taken);
+        clock.advance(Duration::from_millis(20));
+        assert!(live(renewed));
+        for (scope, kid) in world.wanted() {
+            keys.data_key_by_id(kid.unwrap(), scope).await.unwrap();
+        }
+    }
+    clock.advance(Duration::from_secs(55));
+    world.store.down.store(true, Ordering::SeqCst);
+    world.store.taken();
+    assert!(live(keys.data_key_many(&world.wanted()).await), "their leases last for a while yet");
+    assert_eq!(world.store.taken(), (0, 1));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_kms_is_waited_for_once() {
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Watched::new());
+    let build = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
+    let scopes: Vec<_> = (0..50).map(|number| patient(&number.to_string())).collect();
+    let first = build().await.unwrap();
+    let mut wanted = Vec::new();
+    for scope in &scopes {
+        wanted.push((scope, Some(first.data_key(scope).await.unwrap().kid())));
+    }
+    let keys = build().await.unwrap();
+    kms.down.store(true, Ordering::SeqCst);
+    let before = kms.calls().1;
+    assert!(keys.data_key_many(&wanted).await.iter().all(|key| matches!(key, Err(Error::Kms(_)))));
+    assert_eq!(kms.calls().1 - before, 1);
+    kms.down.store(false, Ordering::SeqCst);
+    assert!(keys.data_key_many(&wanted).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_waited_for_once_however_many_keys_are_wanted() {
+    let world = World::of(3).await;
+    let keys = world.keys().await;
+    world.store.down.store(true, Ordering::SeqCst);
+    let many: Vec<_> = world.wanted().into_iter().cycle().take(3000).collect();
+    assert!(keys.data_key_many(&many).await.iter().all(Result::is_err));
+    assert_eq!(world.store.taken(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_cache_smaller_than_the_batch_and_keys_that_are_named_twice_change_nothing() {
+    let world = World::of(30).await;
+    let keys = Keys::builder(Arc::clone(&world.store)).kek(Arc::clone(&world.kek));
+    let keys = keys.cache_entries(core::num::NonZeroUsize::new(4).unwrap()).build().await.unwrap();
+    let twice = [world.wanted(), world.wanted()].concat();
+    let found = keys.data_key_many(&twice).await;
+    assert!(found.iter().all(|key| key.as_ref().is_ok_and(phi_keys::DataKey::is_live)));
+    assert_eq!(kids(found), [&world.kids[..], &world.kids[..]].concat());
+    assert_eq!(world.store.taken().1, 1);
 }
