@@ -8,8 +8,10 @@ use crate::measure::Contender;
 
 pub(crate) const SEAL: &str = "ring";
 pub(crate) const SEAL_RANDOM: &str = "ring + SystemRandom";
+pub(crate) const BOUND: &str = "ring, context bound";
 pub(crate) const AWS_LC: &str = "aws-lc-rs";
 pub(crate) const HMAC: &str = "ring HMAC-SHA-256";
+const BOUND_NOTES: &str = "as ring, with the bytes of our context as associated data, made before";
 const NOTES: &str = "binds no context, commits to no key, cached key, counter nonce, in place, nothing stored";
 
 fn key() -> LessSafeKey {
@@ -52,6 +54,29 @@ pub(crate) fn open<'a>(length: usize) -> Contender<'a> {
     Contender::new(SEAL, crate::version("ring"), NOTES, move || {
         buffer.copy_from_slice(&sealed);
         key.open_in_place(nonce(1), Aad::empty(), &mut buffer).expect("what was sealed opens")[0]
+    })
+}
+
+/// As [`seal`], with a context as associated data: what binding it costs before anything of ours.
+pub(crate) fn seal_bound<'a>(length: usize, context: Vec<u8>) -> Contender<'a> {
+    let (key, mut buffer, mut counter) = (key(), vec![0; length], 0);
+    Contender::new(BOUND, crate::version("ring"), BOUND_NOTES, move || {
+        counter += 1;
+        let aad = Aad::from(std::hint::black_box(&context));
+        key.seal_in_place_separate_tag(nonce(counter), aad, &mut buffer).expect("far from the length limit")
+    })
+}
+
+/// As [`open`], with a context as associated data.
+pub(crate) fn open_bound<'a>(length: usize, context: Vec<u8>) -> Contender<'a> {
+    let key = key();
+    let mut sealed = vec![0; length];
+    key.seal_in_place_append_tag(nonce(1), Aad::from(&context), &mut sealed).expect("far from the length limit");
+    let mut buffer = sealed.clone();
+    Contender::new(BOUND, crate::version("ring"), BOUND_NOTES, move || {
+        buffer.copy_from_slice(&sealed);
+        let aad = Aad::from(std::hint::black_box(&context));
+        key.open_in_place(nonce(1), aad, &mut buffer).expect("what was sealed opens")[0]
     })
 }
 

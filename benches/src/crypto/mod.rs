@@ -36,11 +36,13 @@ pub(crate) fn run(effort: Effort) -> Result<Report> {
     let peers = peers::all()?;
     forked::run(&mut report, &ours, &peers)?;
     for (length, name) in LENGTHS {
-        let mut seal = vec![ours.seal(length), ours.seal_many(length)];
+        let mut seal = vec![ours.seal(length), ours.seal_many(length), ours.seal_pages(length)];
         seal.extend([limit::seal(length), limit::seal_random(length), limit::seal_aws_lc(length)]);
+        seal.push(limit::seal_bound(length, ours::aad()?));
         seal.extend(peers.iter().map(|peer| peer.seal(length)));
         report.measure(&format!("seal {name}"), effort, seal);
         let mut open = vec![ours.open(length), limit::open(length), limit::open_aws_lc(length)];
+        open.push(limit::open_bound(length, ours::aad()?));
         open.extend(peers.iter().map(|peer| peer.open(length)));
         report.measure(&format!("open {name}"), effort, open);
     }
