@@ -247,6 +247,32 @@ async fn a_domain_key_whose_age_ends_soon_outlives_an_outage_and_no_refusal() {
     }
 }
 
+/// While a machine is suspended its wall clock goes on, and monotonic time does not.
+#[tokio::test]
+async fn an_age_and_a_grace_are_over_when_either_clock_says_so() {
+    for (grace, asleep) in [(Duration::ZERO, 600), (Duration::from_secs(60), 660)] {
+        for reaps in [false, true] {
+            let world = World::new();
+            let age = Duration::from_secs(600);
+            let keys = world.builder().lease(age).domain_key_age(age).outage_grace(grace).build().await.unwrap();
+            let key = keys.domain_key(KeyUse::Index).await.unwrap();
+            let slept = |time: Duration| Timestamp::from_unix_seconds(1_767_225_600).saturating_add(time);
+            world.clock.set(slept(age - INSTANT));
+            assert!(key.is_live());
+            world.clock.set(slept(age));
+            assert!(!key.is_live());
+            world.kms.set(Some(Fault::Down));
+            world.clock.set(slept(Duration::from_secs(asleep) - INSTANT));
+            assert_eq!(keys.reap(), 0);
+            assert!(keys.domain_key(KeyUse::Index).await.unwrap().is_live());
+            world.clock.set(slept(Duration::from_secs(asleep)));
+            assert_eq!(if reaps { keys.reap() } else { 1 }, 1);
+            let found = keys.domain_key(KeyUse::Index).await;
+            assert!(matches!(&found, Err(Error::Kms(error)) if error.is_transient()), "{found:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn grace_is_for_outages_and_never_for_an_altered_row() {
     let world = World::new();
