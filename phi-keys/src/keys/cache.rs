@@ -382,6 +382,10 @@ mod tests {
         assert_eq!(cache.len(), before, "what is too heavy by itself evicts nothing");
         cache.revoke(|_| true);
         assert_eq!(cache.read().bytes, 0);
+        for (key, name) in ["0", "1", "2", "3"].into_iter().enumerate() {
+            cache.insert(entry(&gate, name, u8::try_from(key).unwrap(), true)).unwrap();
+            assert_eq!(cache.len(), 3.min(key + 1), "as many as fit, to the byte");
+        }
     }
 
     #[test]
