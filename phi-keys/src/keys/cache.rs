@@ -382,6 +382,32 @@ mod tests {
         assert_eq!(cache.len(), before, "what is too heavy by itself evicts nothing");
         cache.revoke(|_| true);
         assert_eq!(cache.read().bytes, 0);
+        for (key, name) in ["0", "1", "2", "3"].into_iter().enumerate() {
+            cache.insert(entry(&gate, name, u8::try_from(key).unwrap(), true)).unwrap();
+            assert_eq!(cache.len(), 3.min(key + 1), "as many as fit, to the byte");
+        }
+    }
+
+    #[test]
+    fn an_entry_weighs_what_it_is_made_of_and_not_much_more() {
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let parts = size_of::<Entry>() + size_of::<Cell>() + size_of::<Origin>();
+        let weight = entry(&gate, "0", 0, true).weight();
+        assert!((parts..=parts + 128).contains(&weight), "{weight} for {parts}");
+    }
+
+    #[test]
+    fn a_scope_is_blocked_until_everybody_who_shreds_it_is_done() {
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let (cache, scope) = (cache(&gate, Limits::default()), Scope::group("g"));
+        cache.block(&scope);
+        cache.block(&scope);
+        cache.unblock(&scope);
+        assert!(matches!(cache.admit(&scope), Err(Error::ShredUnderWay)));
+        assert!(matches!(cache.insert(entry(&gate, "g", 7, true)), Err(Error::ShredUnderWay)));
+        cache.unblock(&scope);
+        assert!(cache.admit(&scope).is_ok());
+        assert!(matches!(cache.insert(entry(&gate, "g", 7, true)), Ok(Kept::Yes(_))));
     }
 
     #[test]

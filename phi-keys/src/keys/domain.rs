@@ -89,7 +89,7 @@ impl Keys {
                 Err(error) => Some(error),
             };
             match (missing, ahead) {
-                // The lease lasts for a while yet.
+                // The lease lasts for a while yet. An outage seldom shows here, since the key is then leased or found anew.
                 (Some(error), Some((handle, _))) if error.may_pass() => return Ok(handle),
                 (Some(error), _) => return Err(error),
                 (None, _) => {}
@@ -137,7 +137,8 @@ impl Keys {
                     _ if !row.state.opens() => Err(Error::State(row.state)),
                     _ if self.is_gone(row) => Err(Error::State(KeyState::Destroyed)),
                     (Some(known), _) if !known.is_aging => Ok((known.key.clone(), known.asked)),
-                    // The row that this process has just written, whose copies were seen to open.
+                    // The row that this process has just written, whose copies were seen to open. It is the only one of its slot,
+                    // since one is made where none is active; should it not be, another row is not taken for it.
                     (None, Some((mac, key))) if *mac == row.mac => Ok((Zeroizing::clone(key), asked)),
                     _ => envelope::unwrap_domain(self.backend(), keks, row).await.map(|key| (key, asked)),
                 };

@@ -214,11 +214,78 @@ async fn a_domain_key_is_asked_of_the_kms_once_an_age_and_ahead_of_its_end() {
         keys.data_key(&patient("a")).await.unwrap();
     }
     assert_eq!(world.kms.calls(), before, "an unchanged row needs no KMS");
-    for _ in 0..3 {
+    for _ in 0..2 {
         world.clock.advance(LEASE * 4 / 5);
         keys.data_key(&patient("a")).await.unwrap();
     }
-    assert_eq!(world.kms.calls() - before, 1);
+    assert_eq!(world.kms.calls() - before, 1, "576 s: with another lease its age would be over");
+}
+
+#[tokio::test]
+async fn a_domain_key_whose_age_ends_soon_outlives_an_outage_and_no_refusal() {
+    for (fault, lasts) in
+        [(Fault::Down, true), (Fault::Throttled(None), true), (Fault::Denied, false), (Fault::Disabled, false)]
+    {
+        // At its lease's end, and ahead of it.
+        for wait in [70, 50] {
+            let world = World::new();
+            let keys = world.builder().domain_key_age(Duration::from_secs(600)).build().await.unwrap();
+            keys.domain_key(KeyUse::Index).await.unwrap();
+            world.clock.advance(Duration::from_secs(500));
+            let domain = keys.domain_key(KeyUse::Index).await.unwrap();
+            keys.data_key(&patient("a")).await.unwrap();
+            world.kms.set(Some(fault));
+            world.clock.advance(Duration::from_secs(wait));
+            let found = keys.domain_key(KeyUse::Index).await;
+            if lasts {
+                assert!(found.unwrap().is_live(), "{fault:?} after {wait} s");
+            } else {
+                assert!(matches!(&found, Err(Error::Kms(error)) if error.is_denial()), "{fault:?}: {found:?}");
+                assert!(!domain.is_live());
+            }
+        }
+    }
+}
+
+/// While a machine is suspended its wall clock goes on, and monotonic time does not.
+#[tokio::test]
+async fn an_age_and_a_grace_are_over_when_either_clock_says_so() {
+    for (grace, asleep) in [(Duration::ZERO, 600), (Duration::from_secs(60), 660)] {
+        for reaps in [false, true] {
+            let world = World::new();
+            let age = Duration::from_secs(600);
+            let keys = world.builder().lease(age).domain_key_age(age).outage_grace(grace).build().await.unwrap();
+            let key = keys.domain_key(KeyUse::Index).await.unwrap();
+            let slept = |time: Duration| Timestamp::from_unix_seconds(1_767_225_600).saturating_add(time);
+            world.clock.set(slept(age - INSTANT));
+            assert!(key.is_live());
+            world.clock.set(slept(age));
+            assert!(!key.is_live());
+            world.kms.set(Some(Fault::Down));
+            world.clock.set(slept(Duration::from_secs(asleep) - INSTANT));
+            assert_eq!(keys.reap(), 0);
+            assert!(keys.domain_key(KeyUse::Index).await.unwrap().is_live());
+            world.clock.set(slept(Duration::from_secs(asleep)));
+            assert_eq!(if reaps { keys.reap() } else { 1 }, 1);
+            let found = keys.domain_key(KeyUse::Index).await;
+            assert!(matches!(&found, Err(Error::Kms(error)) if error.is_transient()), "{found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn grace_is_for_outages_and_never_for_an_altered_row() {
+    let world = World::new();
+    let keys = world.builder().outage_grace(Duration::from_secs(3600)).build().await.unwrap();
+    let full_id = keys.domain_key(KeyUse::Index).await.unwrap().full_id();
+    let row = world.store.inner.by_kid(full_id.kid()).await.unwrap().unwrap();
+    let mut altered = row.clone();
+    altered.wrapped.push(0);
+    let change = Change::new().replace(row, altered);
+    assert_eq!(world.store.inner.commit(&change).await.unwrap(), Committed::Done);
+    world.clock.advance(LEASE);
+    let refused = keys.domain_key(KeyUse::Index).await;
+    assert!(matches!(refused, Err(Error::RowRejected(_))), "{refused:?}");
 }
 
 #[tokio::test]

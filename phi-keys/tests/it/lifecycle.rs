@@ -319,3 +319,37 @@ async fn an_old_row_does_not_bring_a_destroyed_key_back_beside_an_anchor() {
         }
     }
 }
+
+/// The same for a domain key.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_old_row_does_not_bring_a_destroyed_domain_key_back_beside_an_anchor() {
+    use phi_keys::{Change, Committed, FileAnchor};
+
+    for with_anchor in [false, true] {
+        let practice = Practice::new();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchor");
+        FileAnchor::create(&path).unwrap();
+        let builder = || {
+            let builder = practice.site.builder().clock(practice.clock.clone());
+            if with_anchor { builder.anchor(FileAnchor::open(&path).unwrap()) } else { builder }
+        };
+        let keys = builder().build().await.unwrap();
+        let old = keys.domain_key(KeyUse::Index).await.unwrap().kid();
+        let _ = keys.rotate_domain_key(KeyUse::Index).await.unwrap();
+        let kept = practice.site.store.by_kid(old).await.unwrap().unwrap();
+        practice.clock.advance(WINDOW);
+        let _ = practice.retire(&keys, old).await.unwrap();
+        practice.clock.advance(WINDOW);
+        let _ = practice.destroy(&keys, old).await.unwrap();
+        let destroyed = practice.site.store.by_kid(old).await.unwrap().unwrap();
+        let replay = Change::new().replace(destroyed, kept);
+        assert_eq!(practice.site.store.commit(&replay).await.unwrap(), Committed::Done);
+        practice.clock.advance(Duration::from_secs(60));
+        for keys in [keys, builder().build().await.unwrap()] {
+            let known = keys.domain_keys(KeyUse::Index).await.unwrap();
+            assert_eq!(known.iter().any(|key| key.kid() == old), !with_anchor);
+        }
+    }
+}

@@ -223,6 +223,8 @@ async fn a_shred_within_a_transaction_is_the_transaction_s() {
     let pending = keys.shred_in(&mut transaction, &subject("a")).await.unwrap();
     assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::ShredUnderWay)));
     assert!(keys.data_key_by_id(kid, &patient("a")).await.is_err());
+    let rotated = keys.rotate_data_key(&patient("a")).await;
+    assert!(matches!(rotated, Err(Error::ShredUnderWay)), "nor another one is made: {rotated:?}");
     transaction.rollback().await.unwrap();
     drop(pending);
     let handle = keys.data_key(&patient("a")).await.unwrap();

@@ -125,6 +125,7 @@ async fn a_key_is_staged_once_and_a_rotation_overtakes_it() {
     assert!(matches!(keys.retire(staged.key.kid(), &none).await, Err(Error::TooEarly { .. })));
     clock.advance(WINDOW);
     let _ = keys.retire(staged.key.kid(), &none).await.unwrap();
+    assert_eq!(known(&keys, KeyUse::Index).await, [rotated.key, states[0].0], "a retired key opens nothing");
     clock.advance(WINDOW);
     let _ = keys.destroy(staged.key.kid(), &none).await.unwrap();
     assert_eq!(known(&keys, KeyUse::Index).await, [rotated.key, states[0].0]);
