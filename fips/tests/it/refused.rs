@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use phi_crypto::file::FileError;
-use phi_crypto::{FormatError, OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
+use phi_crypto::{OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
 use phi_keys::backend::{AeadKey, Backend, NotApproved};
 use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Nonce};
@@ -42,7 +42,6 @@ async fn chacha20_seals_and_opens_nothing() {
         let resealed = sealer(&ring).await.seal(opened.expose(), &bed()).unwrap();
         assert_eq!(scoped.open(&resealed, &bed()).unwrap().expose(), "Ada");
     }
-    assert_eq!(f1::parse(b"short").map(|_| ()), Err(FormatError::NotSealed));
 }
 
 #[tokio::test]
@@ -95,17 +94,22 @@ fn no_passphrase_opens_a_keyring() {
 #[tokio::test]
 async fn a_kek_on_another_backend_is_refused() {
     let clinic = Clinic::new(Backend::ring());
-    let build = async |kek: LocalKeyring| Keys::builder(MemoryKeyStore::new()).kek(kek).backend(fips()).build().await;
-    let refused = build(clinic.keyring(Backend::ring())).await.unwrap_err();
-    assert!(matches!(refused, Error::Config(mend) if mend.contains("Unlock::on")));
-    build(clinic.keyring(fips())).await.unwrap();
-
-    let ephemeral = async |kek: EphemeralKeyring| {
+    let build = async |kek: LocalKeyring, own| Keys::builder(MemoryKeyStore::new()).kek(kek).backend(own).build().await;
+    let ephemeral = async |kek: EphemeralKeyring, own| {
         let kek = phi_keys::Timeout::new(kek, std::time::Duration::from_secs(2), Never);
-        Keys::builder(MemoryKeyStore::new()).kek(kek).backend(fips()).build().await
+        Keys::builder(MemoryKeyStore::new()).kek(kek).backend(own).build().await
     };
-    assert!(matches!(ephemeral(EphemeralKeyring::generate().unwrap()).await, Err(Error::Config(_))));
-    ephemeral(EphemeralKeyring::generate_on(fips()).unwrap()).await.unwrap();
+    // The second is a key manager that somebody forgot to move.
+    for (own, other) in [(fips(), Backend::ring()), (Backend::ring(), fips())] {
+        let refused = build(clinic.keyring(other), own).await.unwrap_err();
+        assert!(matches!(refused, Error::Config(mend)
+            if ["KeysBuilder::backend", "Unlock::on", "generate_on"].iter().all(|name| mend.contains(name))));
+        let refused = ephemeral(EphemeralKeyring::generate_on(other).unwrap(), own).await;
+        assert!(matches!(refused, Err(Error::Config(_))));
+        ephemeral(EphemeralKeyring::generate_on(own).unwrap(), own).await.unwrap();
+        // A clinic of its own: a keyring pins the root key of one store.
+        build(Clinic::new(own).keyring(own), own).await.unwrap();
+    }
 }
 
 /// A timer that never fires.
