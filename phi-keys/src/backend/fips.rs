@@ -10,9 +10,19 @@ use crate::derive::KEY_LEN;
 use crate::f1::{NONCE_LEN, TAG_LEN};
 use crate::random::NoRandomness;
 
-/// Whether the module is the FIPS build and has passed its own tests.
+/// The version of the module that this backend was written for and that certificates name. The build of aws-lc-fips-sys links a
+/// later one as well, where it finds one installed.
+const MODULE: u32 = 3;
+
+/// Whether what was built is a FIPS build, and of that module. Both are constants of the build: a module whose own tests fail
+/// ends the process before anybody can ask.
 pub(super) fn is_ready() -> bool {
-    aws_lc_rs::try_fips_mode().is_ok()
+    aws_lc_rs::try_fips_mode().is_ok() && aws_lc_rs::fips_version() == Some(MODULE)
+}
+
+/// The release of the linked library, as it names itself.
+pub(super) fn release() -> &'static str {
+    aws_lc_rs::awslc_version()
 }
 
 pub(super) fn fill(out: &mut [u8]) -> Result<(), NoRandomness> {

@@ -23,7 +23,7 @@
 //! signatures of [`Keys::signer`](crate::Keys::signer), and in `phi-crypto` the values, files and index tags under these keys.
 //!
 //! # The validated module
-//! The feature `fips` adds `Backend::fips()`, on AWS-LC-FIPS 3.0 through aws-lc-rs 1.12 to 1.17. `SECURITY.md` says which
+//! The feature `fips` adds `Backend::fips()`, on AWS-LC-FIPS 3 through aws-lc-rs 1.17, from 1.17.4 on. `SECURITY.md` says which
 //! versions carry which certificate. This crate *uses a validated module*. It is not validated itself, and neither is a
 //! program for using it: that also takes the operating environment and the settings of the module's security policy.
 //!
@@ -105,10 +105,13 @@ impl Backend {
         Self(Which::Ring)
     }
 
-    /// AWS-LC-FIPS, once it has passed its own tests.
+    /// AWS-LC-FIPS 3.
+    ///
+    /// The module tests itself when the program that links it is loaded, whether or not it asks for this backend, and ends the
+    /// process if a test fails: there is nothing left to report then.
     ///
     /// # Errors
-    /// [`FipsUnavailable`] when what was linked is not the FIPS build, or its tests failed.
+    /// [`FipsUnavailable`] when what was linked is not a FIPS build, or not of version 3.
     #[cfg(feature = "fips")]
     pub fn fips() -> Result<Self, FipsUnavailable> {
         fips::is_ready().then_some(Self(Which::Fips)).ok_or(FipsUnavailable)
@@ -121,6 +124,17 @@ impl Backend {
             Which::Ring => "ring",
             #[cfg(feature = "fips")]
             Which::Fips => "AWS-LC-FIPS",
+        }
+    }
+
+    /// The release of the linked library as it names itself, such as `3.6.0`, for evidence; nothing for *ring*, which does not
+    /// say. Which releases a certificate covers the certificate says.
+    #[must_use]
+    pub fn release(self) -> Option<&'static str> {
+        match self.0 {
+            Which::Ring => None,
+            #[cfg(feature = "fips")]
+            Which::Fips => Some(fips::release()),
         }
     }
 
@@ -272,6 +286,7 @@ mod tests {
         assert_eq!(backend.admit(NotApproved::HedgedNonce), Ok(()));
         assert_eq!(backend.admit_suite(Suite::ChaCha20Poly1305Padded), Ok(()));
         assert!(!backend.draws_nonces());
+        assert_eq!(backend.release(), None);
     }
 
     /// FIPS 180-4 by its published example of two blocks.
