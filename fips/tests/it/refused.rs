@@ -1,7 +1,11 @@
 //! What is not approved is refused by name, before anything is written.
 
 use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use phi_crypto::backup::{Backup, BackupError};
 use phi_crypto::file::FileError;
 use phi_crypto::{OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
 use phi_keys::backend::{AeadKey, Backend, NotApproved};
@@ -68,6 +72,60 @@ async fn no_file_is_sealed() {
     assert!(matches!(refused, FileError::NotApproved(NotApproved::FileSealing)));
     assert!(refused.source().unwrap().to_string().contains("on the ring backend"));
     assert!(sink.is_empty());
+}
+
+/// Not even the scratch folder is looked at, where the copy of a database would be in clear.
+#[tokio::test]
+async fn no_backup_is_begun() {
+    let keys = Clinic::new(fips()).keys(fips()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("data")).unwrap();
+    std::fs::write(at("data").join("note"), "Ada Lovelace").unwrap();
+    std::fs::write(at("data").join("clinic.db"), b"SQLite format 3\0 and nothing that SQLite could read").unwrap();
+    std::fs::create_dir(at("scratch")).unwrap();
+    let names = || {
+        let mut names = walk(folder.path());
+        names.sort();
+        names
+    };
+    let before = names();
+    let sealer = Sealer::builder(keys).build();
+    let backup = |source: Backup| {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = Arc::clone(&calls);
+        let source = source.scratch(at("scratch")).on_progress(move |_| {
+            called.fetch_add(1, Ordering::Relaxed);
+        });
+        let (sealer, target) = (sealer.clone(), at("saved"));
+        async move { (source.write_to(target, &sealer, &ward()).await, calls.load(Ordering::Relaxed)) }
+    };
+    for source in [
+        Backup::of_folder(at("data")),
+        Backup::of_database(at("data").join("clinic.db")),
+        Backup::of_folder(at("nowhere")),
+    ] {
+        let (refused, calls) = backup(source).await;
+        assert!(
+            matches!(refused, Err(BackupError::File(FileError::NotApproved(NotApproved::FileSealing)))),
+            "{refused:?}"
+        );
+        assert_eq!(calls, 0);
+        assert_eq!(names(), before);
+    }
+}
+
+/// Everything below a folder.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        }
+        found.push(path);
+    }
+    found
 }
 
 #[test]

@@ -15,6 +15,8 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "backup")]
+use phi_keys::backend::Backend;
 use phi_keys::backend::NotApproved;
 use phi_keys::f1::Suite;
 use phi_keys::{Keys, Scope};
@@ -104,6 +106,12 @@ impl Sealer {
         let Shared { keys, suite, padding, threads, .. } = &*self.0;
         let settings = SealerBuilder { keys: keys.clone(), suite: *suite, padding: *padding, threads: *threads };
         settings.with(Nonces::Hedged)
+    }
+
+    /// What computes.
+    #[cfg(feature = "backup")]
+    pub(crate) fn backend(&self) -> Backend {
+        self.0.keys.backend()
     }
 
     /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.
