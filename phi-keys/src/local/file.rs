@@ -74,7 +74,7 @@ impl Lock {
         file.extend_from_slice(&sealed_len.to_be_bytes());
         let (backend, salt) = (self.backend, f1::fresh_salt_of(self.backend)?);
         let key = MessageKey::derive_on(backend, &self.key, Label::KEYRING, Suite::Aes256Gcm, salt)?;
-        let sealed = key.seal(Nonce::of(backend)?, &file, &plaintext).map_err(|_| KeyringError::Full)?;
+        let sealed = key.seal(Nonce::of(backend)?, &file, &plaintext)?;
         file.extend_from_slice(&sealed);
         let checksum = backend.sha256([file.as_slice()]);
         file.extend_from_slice(&checksum);
