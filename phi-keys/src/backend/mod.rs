@@ -331,7 +331,7 @@ mod tests {
     fn macs_are_those_of_rfc_4231() {
         let message = b"what do ya want for nothing?";
         for backend in all() {
-            let key = HmacSha256::new(backend, b"Jefe");
+            let key = HmacSha256::of_vector(backend, b"Jefe");
             assert_eq!(key.sign(message)[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e], "{backend:?}");
         }
     }
