@@ -117,6 +117,10 @@ async fn wrapping_and_unwrapping_under_a_keyring_is_approved() {
     let wrapped = wrapped.unwrap();
     let (services, unwrapped) = approved_in(keyring.unwrap_dek(&wrapped, &context)).await;
     assert_eq!((services, unwrapped.unwrap().expose()), (DERIVE + MESSAGE_KEY + 1, carrier.expose()));
+    // A carrier that the keyring draws, wrapped as above.
+    let (services, drawn) = approved_in(keyring.generate(&context)).await;
+    assert_eq!(services, DRAW + READ + DRAW + MESSAGE_KEY + 1);
+    drawn.unwrap();
     // The key of the new version, and the file read and written.
     let (services, version) = approved(|| keyring.rotate().unwrap());
     assert_eq!((services, version), (READ + DRAW + WRITE, 2));
