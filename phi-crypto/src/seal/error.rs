@@ -36,7 +36,7 @@ impl fmt::Display for SealError {
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the sealer for this scope again"),
             Self::NotApproved(why) => why.fmt(f),
             Self::NoRandomness => {
-                f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
+                f.write_str("the operating system or the validated module gave no random bytes; check the sandbox's getrandom")
             }
             Self::Cipher => f.write_str(
                 "the cipher failed without a reason; check memory and the sandbox's getrandom, and seal the value again",

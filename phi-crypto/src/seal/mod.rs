@@ -89,6 +89,8 @@ impl Sealer {
     /// Where the randomness repeats, the same message in the same place gives the same bytes, and no two different messages
     /// share a nonce. The stored format is the same. A seal hashes the context and the plaintext once more.
     ///
+    /// Refused by [`for_scope`](Self::for_scope) where the keys are on a validated module, which draws the nonces itself.
+    ///
     /// ```
     /// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
     /// # #[tokio::main(flavor = "current_thread")]

@@ -80,7 +80,8 @@ impl ScopedSealer {
         epoch.key.seal_in_place(nonce, aad, padding, buffer).map_err(SealError::from)
     }
 
-    /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. Uses the
+    /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. (A validated
+    /// module draws a nonce for each.) Uses the
     /// [threads](super::SealerBuilder::threads) of the sealer where the batch is large enough for them.
     ///
     /// Every plaintext and context is fixed before the draw, so a process that is cloned in mid-call repeats only
