@@ -6,11 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use phi_crypto::backup::{Backup, BackupError};
 use phi_crypto::file::FileError;
-use phi_crypto::{OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
+use phi_crypto::reseal::{Column, LeftBecause, ResealJob, RowKey, Table};
+use phi_crypto::{Field, OpenError, OpenManyError, Opener, Sealed, Sealer, Suite};
 use phi_keys::backend::{AeadKey, Backend, NotApproved};
 use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Nonce};
-use phi_keys::{EphemeralKeyring, Error, KeyringError, Keys, LocalKeyring, MemoryKeyStore, Unlock};
+use phi_keys::{EphemeralKeyring, Error, KeyringError, Keys, LocalKeyring, MemoryKeyStore, Scope, Unlock};
+use phi_types::{Activity, Recorder, Recording, SubjectId};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::support::{Clinic, bed, fips, opener, sealer, ward};
 
@@ -72,6 +76,45 @@ async fn no_file_is_sealed() {
     assert!(matches!(refused, FileError::NotApproved(NotApproved::FileSealing)));
     assert!(refused.to_string().contains("on the ring backend"));
     assert!(sink.is_empty());
+}
+
+#[tokio::test]
+async fn a_value_under_chacha20_is_left_by_resealing_and_named() {
+    let clinic = Clinic::new(Backend::ring());
+    let (ring, module) = (clinic.keys(Backend::ring()).await, clinic.keys(fips()).await);
+    let options = SqliteConnectOptions::new().filename(clinic.folder.path().join("clinic.db")).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("CREATE TABLE patient (id TEXT PRIMARY KEY, name BLOB)").execute(&pool).await.unwrap();
+    const NAME: Field = Field::new("Patient", "name");
+    for (id, suite) in [("other", Suite::ChaCha20Poly1305), ("same", Suite::Aes256Gcm)] {
+        let scope = Scope::Subject(SubjectId::new(id).unwrap());
+        let sealer = Sealer::builder(ring.clone()).suite(suite).build().for_scope(&scope).await.unwrap();
+        let name: Sealed<String> = sealer.seal("Ada", &NAME.record_id(id)).unwrap();
+        sqlx::query("INSERT INTO patient VALUES (?, ?)").bind(id).bind(name.as_bytes()).execute(&pool).await.unwrap();
+        // What lies under the older key is to be resealed.
+        let _ = ring.rotate_data_key(&scope).await.unwrap();
+    }
+    let opener = Opener::builder(module.clone()).build();
+    let sealer = Sealer::builder(module).build();
+    let table = Table::new("patient", RowKey::text("id")).subject("id").column(Column::new("name", NAME));
+    let job = ResealJob::builder("newer keys", sealer, opener, Silent).table(table);
+    let mut job = job.open(pool).await.unwrap();
+    let mut left = Vec::new();
+    while let Some(progress) = job.next_chunk().await.unwrap() {
+        left.extend(progress.left);
+    }
+    let left: Vec<_> = left.iter().map(|row| (row.expose_key(), row.column, row.reason)).collect();
+    assert_eq!(left, [("other", "name", LeftBecause::NotApproved)]);
+    assert_eq!(job.progress().counts.resealed, 1);
+}
+
+#[derive(Debug)]
+struct Silent;
+
+impl Recorder for Silent {
+    fn record(&self, _: Activity) -> Recording<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Not even the scratch folder is looked at, where the copy of a database would be in clear.

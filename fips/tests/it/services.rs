@@ -200,13 +200,13 @@ async fn signers_rotation_and_shredding_are_approved() {
     let seal = DRAW + MESSAGE_KEY + 1;
     let (services, rotated) = approved_in(keys.rotate_data_key(&scope)).await;
     assert_eq!(services, 2 + (DRAW + DERIVE + seal + 1) + 1);
-    rotated.unwrap();
+    let _ = rotated.unwrap();
     // The generation row, the rows of three domain keys and their digest checked; a key drawn, named, wrapped as in the test
     // above, and written; the digest, the generation row and the old row written.
     let wrap_domain = 1 + DRAW + (READ + seal) + (DERIVE + MESSAGE_KEY + 1) + DERIVE + seal;
     let (services, rotated) = approved_in(keys.rotate_domain_key(KeyUse::Data)).await;
     assert_eq!(services, (1 + 3 + 1) + (DRAW + DERIVE + wrap_domain + 1) + 3);
-    rotated.unwrap();
+    let _ = rotated.unwrap();
     // The name of the scope, the generation row checked; the tombstone, its link in the chain and the generation row written.
     let (services, shredded) = approved_in(keys.shred(&subject)).await;
     assert_eq!(services, 2 + 3);
