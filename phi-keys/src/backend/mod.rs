@@ -33,7 +33,8 @@
 //! unwrapping data and domain keys, and rotating both; wrapping, unwrapping and rotating under a keyring file; sealing and
 //! opening values one by one, in place, padded and in batches; tagging for an index; signing; shredding; opening a file. For the
 //! assessor: the seed of an Ed25519 key of [`Keys::signer`](crate::Keys::signer) is derived by HKDF-Expand and not drawn, so the
-//! module signs with a key that it did not generate; its indicator does not object. What is not approved is refused with [`NotApproved`]:
+//! module signs with a key that it did not generate; its indicator does not object. What is not approved is refused with
+//! [`NotApproved`]:
 //!
 //! | refused | why | instead |
 //! |---|---|---|
