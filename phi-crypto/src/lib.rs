@@ -57,7 +57,8 @@
 //! # Security
 //! - A sealed value is confidential and bound to tenant, record type, field, subject and whatever else its [`Context`]
 //!   names. It is not bound to time: bind the row version against the return of an older value.
-//! - Nonces are 96 bits from the operating system for every message, so a forked process repeats none, and a cloned virtual
+//! - Nonces are 96 bits from the operating system for every message, or from the validated module of the keys, whose
+//!   [backend](phi_keys::backend) says what differs. A forked process repeats none, and a cloned virtual
 //!   machine none as far as its getrandom is reseeded (VMGenID, Linux 5.18 and later). Where it may not be, seal with
 //!   [`Sealer::hedged`]. Bounds are in `SPEC.md` section 6.
 //! - A stored value shows its length, or with [`Padding`] the length that it was padded to, and which values share a

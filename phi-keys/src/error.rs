@@ -92,6 +92,8 @@ pub enum Error {
     Random(NoRandomness),
     /// The key manager is on a validated module, which does not do this.
     NotApproved(NotApproved),
+    /// The cipher failed without a reason while a key was being wrapped.
+    Cipher,
 }
 
 impl Error {
@@ -168,7 +170,10 @@ impl fmt::Display for Error {
             Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
             Self::Config(mend) => f.write_str(mend),
             Self::Random(_) => f.write_str("no randomness for a new key"),
-            Self::NotApproved(_) => f.write_str("the validated module of the key manager does not do this"),
+            Self::NotApproved(why) => why.fmt(f),
+            Self::Cipher => f.write_str(
+                "the cipher failed while a key was being wrapped, without a reason: check that the system gives random bytes, and try again",
+            ),
         }
     }
 }
@@ -182,7 +187,6 @@ impl StdError for Error {
             Self::Anchor(error) => Some(error),
             Self::References(error) => Some(&**error),
             Self::Sign(error) => Some(error),
-            Self::NotApproved(error) => Some(error),
             _ => None,
         }
     }
@@ -228,9 +232,9 @@ impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
         match error {
             SealError::NotApproved(error) => Self::NotApproved(error),
-            SealError::TooLong | SealError::NoNonce => {
-                Self::Config("a wrapped key is longer than a sealed value can be")
-            }
+            SealError::TooLong => Self::Config("a wrapped key is longer than a sealed value can be"),
+            SealError::NoNonce => Self::Config("the nonce of a wrapped key was left to a backend that draws none"),
+            SealError::Cipher => Self::Cipher,
         }
     }
 }

@@ -81,7 +81,8 @@
 //! - `aws`: the module `aws`, KEKs in AWS KMS through Amazon's SDK. HTTPS on *ring*; needs the tokio runtime.
 //! - `azure`: the module `azure`, KEKs in Azure Key Vault or Managed HSM through Microsoft's SDK. HTTPS on *ring* unless the process has
 //!   chosen another provider of rustls; needs the tokio runtime.
-//! - `fips`: `Backend::fips()`, the AWS-LC FIPS module in place of *ring*; see [`backend`]. Needs CMake and Go to build.
+//! - `fips`: `Backend::fips()`, the AWS-LC FIPS module in place of *ring*; see [`backend`]. Needs CMake, Go, Perl and a C++
+//!   compiler to build.
 //! - `gcp`: the module `gcp`, KEKs in Google Cloud KMS through Google's SDK. HTTPS on *ring* unless the process has chosen another
 //!   provider of rustls; needs the tokio runtime.
 //! - `pkcs11`: the module `pkcs11`, KEKs and signing keys in a token. Loads a module (a shared library) that you name.

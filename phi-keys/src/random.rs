@@ -16,7 +16,9 @@ pub struct NoRandomness;
 
 impl fmt::Display for NoRandomness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operating system gave no random bytes: check that getrandom or /dev/urandom works here")
+        f.write_str(
+            "the operating system or the validated module gave no random bytes: check that getrandom or /dev/urandom works here",
+        )
     }
 }
 

@@ -137,9 +137,9 @@ fn run_crash(iterations: u32) -> Result<String> {
     Ok(format!("{iterations} kills of each, nothing acknowledged was lost and nothing is unreadable"))
 }
 
-/// The crates on the AWS-LC FIPS module, which CMake and Go build.
+/// The crates on the AWS-LC FIPS module, which CMake, Go and Perl build.
 pub(crate) fn fips() -> Result {
-    let missing = [("cmake", "cmake"), ("go", "golang-go"), ("cc", "gcc"), ("c++", "g++")];
+    let missing = [("cmake", "cmake"), ("go", "golang-go"), ("perl", "perl"), ("cc", "gcc"), ("c++", "g++")];
     let missing = missing.into_iter().filter(|(program, _)| shell::find(program, &[]).is_none());
     packages::install(&missing.map(|(_, package)| package).collect())?;
     evidence::record("fips", "cargo xtask fips", run_fips())
@@ -148,19 +148,28 @@ pub(crate) fn fips() -> Result {
 fn run_fips() -> Result<String> {
     let deny_warnings = ["--", "-D", "warnings"];
     // Everything in one folder: the module takes a minute to build, and is the same for both workspaces.
-    let beside = |job: &str| {
+    let cargo = || {
         let mut cargo = shell::cargo();
+        // Else an AWS-LC of the system is linked, where there is one, and not the release that the lock file stands for.
+        cargo.env("AWS_LC_FIPS_SYS_USE_SYSTEM", "0");
+        cargo
+    };
+    let beside = |job: &str| {
+        let mut cargo = cargo();
         cargo.args([job, "--manifest-path", "fips/Cargo.toml", "--locked", "--target-dir"]).arg(shell::target());
         cargo
     };
     shell::run(beside("clippy").arg("--all-targets").args(deny_warnings))?;
     let services = passed(&watched(&mut beside("test"))?, "no test ran on the module")?;
+    let said = watched(beside("test").args(["--", "module::", "--nocapture"]))?;
+    let release =
+        said.lines().find_map(|line| line.split_once("library release ")).ok_or("the module has no release")?.1;
     // The unit tests of both crates, of which those of vectors and formats run on every backend of the build. One crate at a
     // time: with the features of both, more would be built than either has.
     let mut units = 0;
     for (package, features) in [("phi-keys", "fips"), ("phi-crypto", "fips,derive,nfkc,serde,tokio")] {
         let of = |job: &str| {
-            let mut cargo = shell::cargo();
+            let mut cargo = cargo();
             cargo.args([job, "-p", package, "--features", features, "--lib", "--locked"]);
             cargo
         };
@@ -168,7 +177,7 @@ fn run_fips() -> Result<String> {
         units += passed(&watched(&mut of("test"))?, "no unit test ran")?;
     }
     Ok(format!(
-        "AWS-LC-FIPS passed its own tests; {services} tests of services, refusals and both directions, and {units} unit tests of a build with both backends, ok"
+        "AWS-LC-FIPS, library release {release}: {services} tests of services, refusals and both directions, and {units} unit tests of a build with both backends, ok"
     ))
 }
 

@@ -3,6 +3,7 @@
 mod cross;
 mod fork;
 mod indicator;
+mod module;
 mod refused;
 mod services;
 mod support;

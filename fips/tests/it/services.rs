@@ -6,7 +6,8 @@ use phi_crypto::{BlindIndex, IndexSpec, Padding, Sealed, Sealer, Transform};
 use phi_keys::backend::{AeadKey, Backend, HmacSha256};
 use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Nonce, Suite};
-use phi_keys::{Carrier, Keys, Kms as _, MemoryKeyStore, WrapContext};
+use phi_keys::{Carrier, KeyUse, Keys, Kms as _, MemoryKeyStore, Scope, WrapContext};
+use phi_types::SubjectId;
 use std::io::{Cursor, Read as _, Write as _};
 
 use crate::indicator::{approved, approved_in};
@@ -116,6 +117,10 @@ async fn wrapping_and_unwrapping_under_a_keyring_is_approved() {
     let wrapped = wrapped.unwrap();
     let (services, unwrapped) = approved_in(keyring.unwrap_dek(&wrapped, &context)).await;
     assert_eq!((services, unwrapped.unwrap().expose()), (DERIVE + MESSAGE_KEY + 1, carrier.expose()));
+    // A carrier that the keyring draws, wrapped as above.
+    let (services, drawn) = approved_in(keyring.generate(&context)).await;
+    assert_eq!(services, DRAW + READ + DRAW + MESSAGE_KEY + 1);
+    drawn.unwrap();
     // The key of the new version, and the file read and written.
     let (services, version) = approved(|| keyring.rotate().unwrap());
     assert_eq!((services, version), (READ + DRAW + WRITE, 2));
@@ -176,6 +181,36 @@ async fn everything_under_a_key_manager_is_approved() {
 
     let signer = keys.signer("audit").await.unwrap();
     assert_eq!(approved(|| signer.sign_now(b"checkpoint")).0, 1);
+}
+
+#[tokio::test]
+async fn signers_rotation_and_shredding_are_approved() {
+    let clinic = Clinic::new(fips());
+    let keys = clinic.keys(fips()).await;
+    let subject = SubjectId::new("7431").unwrap();
+    let scope = Scope::Subject(subject.clone());
+    keys.data_key(&scope).await.unwrap();
+    let _ = keys.signer("audit").await.unwrap();
+
+    // The seed is derived, and the key pair made out of it.
+    let (services, signer) = approved_in(keys.signer("audit")).await;
+    assert_eq!(services, DERIVE + 1);
+    signer.unwrap();
+    // The name of the scope and its one row checked; a key drawn, named, wrapped and written; the old row written.
+    let seal = DRAW + MESSAGE_KEY + 1;
+    let (services, rotated) = approved_in(keys.rotate_data_key(&scope)).await;
+    assert_eq!(services, 2 + (DRAW + DERIVE + seal + 1) + 1);
+    let _ = rotated.unwrap();
+    // The generation row, the rows of three domain keys and their digest checked; a key drawn, named, wrapped as in the test
+    // above, and written; the digest, the generation row and the old row written.
+    let wrap_domain = 1 + DRAW + (READ + seal) + (DERIVE + MESSAGE_KEY + 1) + DERIVE + seal;
+    let (services, rotated) = approved_in(keys.rotate_domain_key(KeyUse::Data)).await;
+    assert_eq!(services, (1 + 3 + 1) + (DRAW + DERIVE + wrap_domain + 1) + 3);
+    let _ = rotated.unwrap();
+    // The name of the scope, the generation row checked; the tombstone, its link in the chain and the generation row written.
+    let (services, shredded) = approved_in(keys.shred(&subject)).await;
+    assert_eq!(services, 2 + 3);
+    let _ = shredded.unwrap();
 }
 
 #[tokio::test]

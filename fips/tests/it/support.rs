@@ -8,7 +8,7 @@ use phi_keys::{Keys, LocalKeyring, MemoryKeyStore, Scope, Unlock};
 use tempfile::TempDir;
 
 pub fn fips() -> Backend {
-    Backend::fips().expect("the module failed its own tests or is not the FIPS build")
+    Backend::fips().expect("what was linked is not the FIPS build")
 }
 
 /// A key store and a keyring that programs on either backend open.

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use phi_keys::backend::NotApproved;
 use phi_keys::{KeyId, Scope};
 use phi_types::{Action, Activity, Clock, Outcome, SystemClock, Timestamp};
 use ring::digest;
@@ -17,7 +18,7 @@ use super::job::{self, Meter, OnProgress, Progress};
 use super::manifest::{self, Content, Entry, Manifest, Part, Place};
 use super::source::{self, Found, Kind, Unwanted};
 use super::{BackupError, disk::random_id};
-use crate::file::FileSealer;
+use crate::file::{FileError, FileSealer};
 use crate::{Context, ScopedSealer, Sealer};
 
 /// A part takes no further file once it holds so many bytes.
@@ -125,7 +126,8 @@ impl Backup {
     /// The work is done on a thread of tokio's for blocking work. When the future is dropped it ends and leaves nothing.
     ///
     /// # Errors
-    /// [`BackupError`]. Nothing is left at `target` then; a process that was killed may leave a folder whose name begins
+    /// [`BackupError`], of which [`NotApproved`](FileError::NotApproved) comes before anything is read or written, where the
+    /// keys of the sealer are on a validated module. Nothing is left at `target` then; a process that was killed may leave a folder whose name begins
     /// with `.phi-backup-`, which is none.
     pub async fn write_to(
         self,
@@ -133,6 +135,8 @@ impl Backup {
         sealer: &Sealer,
         scope: &Scope,
     ) -> Result<Saved, BackupError> {
+        // Before a database is copied in clear for a backup that cannot be sealed.
+        sealer.backend().admit(NotApproved::FileSealing).map_err(FileError::from)?;
         let Self { source, keys, links, scratch, progress, clock } = self;
         let (target, sealer, scope, runtime) = (target.into(), sealer.clone(), scope.clone(), Handle::current());
         job::run(progress, move |meter| {

@@ -66,7 +66,7 @@ impl Cipher {
     pub(super) fn seal(&self, number: u64, chunk: &mut [u8]) -> Result<[u8; TAG], Refused> {
         // Within a file each number gives another nonce, and each file has a key of its own.
         let nonce = Nonce::dangerous_from_bytes(self.nonce(number));
-        self.key.seal(nonce, &[], chunk).ok_or(Refused)
+        self.key.seal(nonce, &[], chunk).map_err(|_| Refused)
     }
 
     /// Opens the chunk with its tag at `from` to the beginning of `buffer`, so that what was a gap before it closes. On

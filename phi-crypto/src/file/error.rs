@@ -92,7 +92,7 @@ impl fmt::Display for FileError {
             }
             Self::Abandoned => f.write_str("an earlier error broke the file off; seal it from its beginning"),
             Self::TooLarge => f.write_str("the file reached 4 PiB; split it"),
-            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
+            Self::NotApproved(why) => why.fmt(f),
             Self::NoRandomness => {
                 f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
             }
@@ -106,7 +106,6 @@ impl core::error::Error for FileError {
             Self::Io(source) => Some(source),
             Self::Context(source) => Some(source),
             Self::Keys(source) => Some(source),
-            Self::NotApproved(source) => Some(source),
             _ => None,
         }
     }

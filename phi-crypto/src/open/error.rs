@@ -47,7 +47,7 @@ impl fmt::Display for OpenError {
             ),
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the opener for this scope again"),
             Self::Refused => f.write_str("the sealed value does not open in this place"),
-            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
+            Self::NotApproved(why) => why.fmt(f),
             Self::Decode(_) => f.write_str("the opened value cannot be decoded"),
         }
     }
@@ -59,8 +59,7 @@ impl core::error::Error for OpenError {
             Self::NotSealed(source) => Some(source),
             Self::Context(source) => Some(source),
             Self::Decode(source) => Some(source),
-            Self::NotApproved(source) => Some(source),
-            Self::UnknownKey { .. } | Self::LeaseEnded | Self::Refused => None,
+            Self::UnknownKey { .. } | Self::LeaseEnded | Self::Refused | Self::NotApproved(_) => None,
         }
     }
 }

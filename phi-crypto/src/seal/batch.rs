@@ -89,10 +89,7 @@ impl Inner {
             for value in now {
                 let aad = self.aad.write(value.context, &mut aad)?;
                 let nonce = run.draw(aad, &value.plaintext, value.padding);
-                epoch
-                    .key
-                    .seal_padded_into(nonce, aad, &value.plaintext, value.padding, &mut buffer)
-                    .map_err(|_| SealError::TooLarge)?;
+                epoch.key.seal_padded_into(nonce, aad, &value.plaintext, value.padding, &mut buffer)?;
             }
             if now.len() == 1 {
                 sealed.push(Bytes::Own(buffer));

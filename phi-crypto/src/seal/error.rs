@@ -3,6 +3,7 @@
 use core::fmt;
 
 use phi_keys::backend::NotApproved;
+use phi_keys::f1;
 
 use crate::{ContextError, EncodeError};
 
@@ -18,10 +19,12 @@ pub enum SealError {
     TooLarge,
     /// The lease of the key has ended, by time or because the key was shredded.
     LeaseEnded,
-    /// The operating system gave no random bytes.
+    /// The operating system, or the validated module of the keys, gave no random bytes.
     NoRandomness,
     /// The keys are on a validated module, which does not do this.
     NotApproved(NotApproved),
+    /// The cipher failed, and does not say why: a validated module could not draw a nonce, or had no memory.
+    Cipher,
 }
 
 impl fmt::Display for SealError {
@@ -31,10 +34,13 @@ impl fmt::Display for SealError {
             Self::Encode(_) => f.write_str("the value cannot be encoded"),
             Self::TooLarge => f.write_str("the value exceeds 64 MiB; store it as a file and seal its reference"),
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the sealer for this scope again"),
-            Self::NotApproved(_) => f.write_str("the validated module of the keys does not do this"),
+            Self::NotApproved(why) => why.fmt(f),
             Self::NoRandomness => {
-                f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
+                f.write_str("the operating system or the validated module gave no random bytes; check the sandbox's getrandom")
             }
+            Self::Cipher => f.write_str(
+                "the cipher failed without a reason; check memory and the sandbox's getrandom, and seal the value again",
+            ),
         }
     }
 }
@@ -44,8 +50,7 @@ impl core::error::Error for SealError {
         match self {
             Self::Context(source) => Some(source),
             Self::Encode(source) => Some(source),
-            Self::NotApproved(source) => Some(source),
-            Self::TooLarge | Self::LeaseEnded | Self::NoRandomness => None,
+            Self::TooLarge | Self::LeaseEnded | Self::NoRandomness | Self::NotApproved(_) | Self::Cipher => None,
         }
     }
 }
@@ -59,6 +64,17 @@ impl From<ContextError> for SealError {
 impl From<NotApproved> for SealError {
     fn from(source: NotApproved) -> Self {
         Self::NotApproved(source)
+    }
+}
+
+impl From<f1::SealError> for SealError {
+    fn from(source: f1::SealError) -> Self {
+        match source {
+            f1::SealError::TooLong => Self::TooLarge,
+            f1::SealError::NotApproved(source) => Self::NotApproved(source),
+            // The nonce was made for the backend of the key, so it is never one that the key does not take.
+            _ => Self::Cipher,
+        }
     }
 }
 

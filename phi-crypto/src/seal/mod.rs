@@ -15,6 +15,8 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "backup")]
+use phi_keys::backend::Backend;
 use phi_keys::backend::NotApproved;
 use phi_keys::f1::Suite;
 use phi_keys::{Keys, Scope};
@@ -87,6 +89,8 @@ impl Sealer {
     /// Where the randomness repeats, the same message in the same place gives the same bytes, and no two different messages
     /// share a nonce. The stored format is the same. A seal hashes the context and the plaintext once more.
     ///
+    /// Refused by [`for_scope`](Self::for_scope) where the keys are on a validated module, which draws the nonces itself.
+    ///
     /// ```
     /// # use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
     /// # #[tokio::main(flavor = "current_thread")]
@@ -104,6 +108,12 @@ impl Sealer {
         let Shared { keys, suite, padding, threads, .. } = &*self.0;
         let settings = SealerBuilder { keys: keys.clone(), suite: *suite, padding: *padding, threads: *threads };
         settings.with(Nonces::Hedged)
+    }
+
+    /// What computes.
+    #[cfg(feature = "backup")]
+    pub(crate) fn backend(&self) -> Backend {
+        self.0.keys.backend()
     }
 
     /// A sealer for one scope, valid while the lease of its key is. A scope without a key gets one.

@@ -37,7 +37,7 @@ impl ScopedSealer {
     ///
     /// # Errors
     /// [`SealError`] when the context cannot be bound, the value has no encoding or exceeds 64 MiB, the lease of the key
-    /// has ended, or the operating system gives no random bytes.
+    /// has ended, the backend gives no random bytes, or its cipher fails.
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
         let mut out = Vec::with_capacity(f1::OVERHEAD + plaintext.len() + self.0.padding(plaintext.len())?);
@@ -59,7 +59,7 @@ impl ScopedSealer {
         let aad = inner.aad.write(context, &mut aad)?;
         let epoch = inner.reserve(1, plaintext.len() + padding)?;
         let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, plaintext, padding);
-        epoch.key.seal_padded_into(nonce, aad, plaintext, padding, out).map_err(|_| SealError::TooLarge)
+        epoch.key.seal_padded_into(nonce, aad, plaintext, padding, out).map_err(SealError::from)
     }
 
     /// Turns the plaintext that `buffer` holds into its sealed bytes.
@@ -68,7 +68,8 @@ impl ScopedSealer {
     /// 320 bytes without pairs. Where it lacks the room, the plaintext that it held is wiped.
     ///
     /// # Errors
-    /// As [`seal`](Self::seal); `buffer` then still holds the plaintext.
+    /// As [`seal`](Self::seal). `buffer` then still holds the plaintext; with [`SealError::Cipher`] it is empty, because the
+    /// attempt has overwritten it.
     pub fn seal_in_place(&self, buffer: &mut Vec<u8>, context: &Context<'_>) -> Result<(), SealError> {
         let inner = &*self.0;
         let padding = inner.padding(buffer.len())?;
@@ -76,10 +77,11 @@ impl ScopedSealer {
         let aad = inner.aad.write(context, &mut aad)?;
         let epoch = inner.reserve(1, buffer.len() + padding)?;
         let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, buffer, padding);
-        epoch.key.seal_in_place(nonce, aad, padding, buffer).map_err(|_| SealError::TooLarge)
+        epoch.key.seal_in_place(nonce, aad, padding, buffer).map_err(SealError::from)
     }
 
-    /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. Uses the
+    /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. (A validated
+    /// module draws a nonce for each.) Uses the
     /// [threads](super::SealerBuilder::threads) of the sealer where the batch is large enough for them.
     ///
     /// Every plaintext and context is fixed before the draw, so a process that is cloned in mid-call repeats only

@@ -220,3 +220,21 @@ async fn a_batch_shares_buffers_and_long_values_have_their_own() {
     // Three lists, six long or lonely values, and a buffer with its count for every 62 of the others.
     assert!(counted.count_total < 25, "{}", counted.count_total);
 }
+
+/// A failure of the cipher is not taken for a value that is too long, which would send its reader looking for one.
+#[test]
+fn what_the_cipher_says_is_passed_on() {
+    use phi_keys::backend::NotApproved;
+    use phi_keys::f1;
+
+    let chosen = NotApproved::ChosenNonce;
+    for (said, passed_on) in [
+        (f1::SealError::TooLong, SealError::TooLarge),
+        (f1::SealError::NotApproved(chosen), SealError::NotApproved(chosen)),
+        (f1::SealError::Cipher, SealError::Cipher),
+        (f1::SealError::NoNonce, SealError::Cipher),
+    ] {
+        assert_eq!(SealError::from(said), passed_on);
+    }
+    assert_eq!(SealError::NotApproved(chosen).to_string(), chosen.to_string(), "the mend is in the message");
+}

@@ -97,6 +97,7 @@ fn messages_begin_in_lower_case_and_end_without_a_full_stop() {
         &SealError::TooLarge as &dyn Error,
         &SealError::LeaseEnded,
         &SealError::NoRandomness,
+        &SealError::Cipher,
         &OpenError::Refused,
         &OpenError::LeaseEnded,
         &OpenError::NotSealed(phi_crypto::FormatError::NotSealed),

@@ -8,7 +8,7 @@ use ring::aead::{AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, No
 use super::fips;
 use super::{Backend, NotApproved, Which};
 use crate::derive::KEY_LEN;
-use crate::f1::{NONCE_LEN, Nonce, Suite, TAG_LEN};
+use crate::f1::{NONCE_LEN, Nonce, SealError, Suite, TAG_LEN};
 
 /// The cipher of a suite under one key, on one backend: what formats are made of.
 ///
@@ -60,27 +60,42 @@ impl AeadKey {
     }
 
     /// Encrypts `body` in place under `nonce`, which a backend that draws nonces overwrites with its own, and returns the tag.
-    /// Nothing where `body` is longer than the cipher takes.
+    /// `body` then holds no plaintext, or where the cipher fails, nothing that is of use.
+    ///
+    /// # Errors
+    /// [`SealError::Cipher`].
     #[inline]
-    pub(crate) fn encrypt(&self, nonce: &mut [u8; NONCE_LEN], aad: &[u8], body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
-        match &self.0 {
+    pub(crate) fn encrypt(
+        &self,
+        nonce: &mut [u8; NONCE_LEN],
+        aad: &[u8],
+        body: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], SealError> {
+        let tag = match &self.0 {
             Cipher::Ring(key) => {
                 let nonce = RingNonce::assume_unique_for_key(*nonce);
-                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), body).ok()?;
                 // Both ciphers have tags of 16 bytes.
-                tag.as_ref().first_chunk().copied()
+                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), body);
+                tag.ok().and_then(|tag| tag.as_ref().first_chunk().copied())
             }
             #[cfg(feature = "fips")]
             Cipher::Fips(key) => key.encrypt(nonce, aad, body),
-        }
+        };
+        tag.ok_or(SealError::Cipher)
     }
 
-    /// Encrypts `body` in place under a nonce of the caller's, and returns the tag. Nothing where the backend draws its own
-    /// nonces, or `body` is longer than the cipher takes.
+    /// Encrypts `body` in place under a nonce of the caller's, and returns the tag.
+    ///
+    /// # Errors
+    /// [`SealError::NotApproved`] where the backend draws its own nonces and [`SealError::NoNonce`] where this one was left to
+    /// it, with `body` as it was. [`SealError::Cipher`] where `body` is longer than the cipher takes.
     #[inline]
-    pub fn seal(&self, nonce: Nonce, aad: &[u8], body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
-        if nonce.is_left() || self.draws_nonces() {
-            return None;
+    pub fn seal(&self, nonce: Nonce, aad: &[u8], body: &mut [u8]) -> Result<[u8; TAG_LEN], SealError> {
+        if self.draws_nonces() {
+            return Err(SealError::NotApproved(NotApproved::ChosenNonce));
+        }
+        if nonce.is_left() {
+            return Err(SealError::NoNonce);
         }
         self.encrypt(&mut nonce.into_bytes(), aad, body)
     }

@@ -38,7 +38,8 @@ impl fmt::Display for NotApproved {
 
 impl core::error::Error for NotApproved {}
 
-/// There is no validated module in this process, or it has failed its own tests.
+/// The AWS-LC that was linked is not a FIPS build of module version 3: one for the address sanitizer, or one that the build found
+/// on the system.
 #[cfg(feature = "fips")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,7 +49,7 @@ pub struct FipsUnavailable;
 impl fmt::Display for FipsUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the linked AWS-LC is not its FIPS build: check with `cargo tree -i aws-lc-rs` who asks for another one",
+            "the linked AWS-LC is not a FIPS build of module version 3, but one for a sanitizer or one of the system: build with AWS_LC_FIPS_SYS_USE_SYSTEM=0 and without AWS_LC_FIPS_SYS_SYSTEM_DIR",
         )
     }
 }

@@ -10,9 +10,19 @@ use crate::derive::KEY_LEN;
 use crate::f1::{NONCE_LEN, TAG_LEN};
 use crate::random::NoRandomness;
 
-/// Whether the module is the FIPS build and has passed its own tests.
+/// The version of the module that this backend was written for and that certificates name. The build of aws-lc-fips-sys links a
+/// later one as well, where it finds one installed.
+const MODULE: u32 = 3;
+
+/// Whether what was built is a FIPS build, and of that module. Both are constants of the build: a module whose own tests fail
+/// ends the process before anybody can ask.
 pub(super) fn is_ready() -> bool {
-    aws_lc_rs::try_fips_mode().is_ok()
+    aws_lc_rs::try_fips_mode().is_ok() && aws_lc_rs::fips_version() == Some(MODULE)
+}
+
+/// The release of the linked library, as it names itself.
+pub(super) fn release() -> &'static str {
+    aws_lc_rs::awslc_version()
 }
 
 pub(super) fn fill(out: &mut [u8]) -> Result<(), NoRandomness> {
@@ -39,7 +49,7 @@ pub(super) fn expand(hash: Hash, key: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
     let filled = hkdf::Prk::new_less_safe(algorithm, key).expand(info, length).and_then(|okm| okm.fill(out));
     #[expect(
         clippy::expect_used,
-        reason = "fails only for more than 255 blocks, which the callers' constant lengths are not"
+        reason = "fails only for more than 255 blocks, which the callers' constant lengths are not, or out of memory, where Rust ends too"
     )]
     filled.expect("an output of less than 255 blocks");
 }
@@ -57,7 +67,10 @@ pub(super) struct AeadKey(RandomizedNonceKey);
 
 impl AeadKey {
     pub(super) fn new(key: &[u8; KEY_LEN]) -> Self {
-        #[expect(clippy::expect_used, reason = "fails only for a wrong key length, and AES-256 takes 32 bytes")]
+        #[expect(
+            clippy::expect_used,
+            reason = "fails only for a wrong key length, and AES-256 takes 32 bytes, or out of memory"
+        )]
         Self(RandomizedNonceKey::new(&AES_256_GCM, key).expect("AES-256 takes keys of 32 bytes"))
     }
 
@@ -103,7 +116,10 @@ pub(super) struct Ed25519Key(Ed25519KeyPair);
 
 impl Ed25519Key {
     pub(super) fn from_seed(seed: &[u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "fails only for a wrong seed length, and a seed has 32 bytes")]
+        #[expect(
+            clippy::expect_used,
+            reason = "fails only for a wrong seed length, and a seed has 32 bytes, or out of memory"
+        )]
         Self(Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed of 32 bytes"))
     }
 
@@ -113,8 +129,10 @@ impl Ed25519Key {
 
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
+        #[expect(clippy::expect_used, reason = "Ed25519 signs any message; fails only out of memory")]
+        let signed = self.0.try_sign(message).expect("memory for a signature");
         // An Ed25519 signature has 64 bytes.
-        signature.copy_from_slice(self.0.sign(message).as_ref());
+        signature.copy_from_slice(signed.as_ref());
         signature
     }
 }

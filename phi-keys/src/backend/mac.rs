@@ -27,9 +27,19 @@ impl HmacSha256 {
     /// Bytes of a tag.
     pub const TAG_LEN: usize = 32;
 
-    /// A key.
+    /// A key of 32 bytes, which is what a module approves of; of a short one it would not.
     #[must_use]
-    pub fn new(backend: Backend, key: &[u8]) -> Self {
+    pub fn new(backend: Backend, key: &[u8; KEY_LEN]) -> Self {
+        Self::of_any_length(backend, key)
+    }
+
+    /// A key as published vectors have it.
+    #[cfg(test)]
+    pub(crate) fn of_vector(backend: Backend, key: &[u8]) -> Self {
+        Self::of_any_length(backend, key)
+    }
+
+    fn of_any_length(backend: Backend, key: &[u8]) -> Self {
         Self(match backend.0 {
             Which::Ring => Mac::Ring(hmac::Key::new(hmac::HMAC_SHA256, key)),
             #[cfg(feature = "fips")]
@@ -72,7 +82,7 @@ impl MacKey {
 
     /// The tag of a message.
     pub(crate) fn mac(&self, message: &[u8]) -> [u8; KEY_LEN] {
-        HmacSha256::new(self.backend, self.key.as_slice()).sign(message)
+        HmacSha256::new(self.backend, &self.key).sign(message)
     }
 
     #[cfg(test)]

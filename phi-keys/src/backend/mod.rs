@@ -23,12 +23,18 @@
 //! signatures of [`Keys::signer`](crate::Keys::signer), and in `phi-crypto` the values, files and index tags under these keys.
 //!
 //! # The validated module
-//! The feature `fips` adds `Backend::fips()`, on AWS-LC-FIPS 3.0 through aws-lc-rs 1.12 to 1.17. `SECURITY.md` says which
-//! versions carry which certificate. This crate *uses a validated module*. It is not validated itself, and neither is a
-//! program for using it: that also takes the operating environment and the settings of the module's security policy.
+//! The feature `fips` adds `Backend::fips()`, on AWS-LC-FIPS 3 through aws-lc-rs 1.17, from 1.17.4 on. Where the release that
+//! you pin is one that a certificate covers, this crate *uses a validated module*; `SECURITY.md` says which releases that may
+//! be, and [`Backend::release`] which one was linked. This crate is not validated itself, and neither is a program for using it:
+//! that also takes the operating environment and the settings of the module's security policy.
 //!
-//! The module has an indicator that tells whether a call was of an approved service. What this backend offers is approved,
-//! call by call, which `cargo xtask fips` asserts. What is not approved is refused with [`NotApproved`]:
+//! The module has an indicator that tells whether a call was of an approved service. `cargo xtask fips` asserts that it finds
+//! each primitive of this backend approved, and every call of these paths: building a key manager; making, wrapping and
+//! unwrapping data and domain keys, and rotating both; wrapping, unwrapping and rotating under a keyring file; sealing and
+//! opening values one by one, in place, padded and in batches; tagging for an index; signing; shredding; opening a file. For the
+//! assessor: the seed of an Ed25519 key of [`Keys::signer`](crate::Keys::signer) is derived by HKDF-Expand and not drawn, so the
+//! module signs with a key that it did not generate; its indicator does not object. What is not approved is refused with
+//! [`NotApproved`]:
 //!
 //! | refused | why | instead |
 //! |---|---|---|
@@ -36,6 +42,13 @@
 //! | hedged nonces | the module must draw the nonce of AES-GCM | the sealer as it is built |
 //! | sealing files (format F2), and with them making backups | their chunks count their nonces | opening files works; seal them with *ring* |
 //! | passphrases of a keyring file | Argon2id is not approved | a key file |
+//!
+//! # What the feature does to the program
+//! Whether or not it asks for `Backend::fips()`, a program that is built with the feature links the module, which tests itself
+//! whenever the program is started, and ends the process if a test fails. Every other crate of the program that uses aws-lc-rs
+//! computes on the module too, because Cargo builds one version of it with the features of all; a crate that needs aws-lc-rs 1.18
+//! or later cannot be in the same program. Build with `AWS_LC_FIPS_SYS_USE_SYSTEM=0`, or the build may link an AWS-LC-FIPS of the
+//! system instead.
 //!
 //! # What differs
 //! With *ring*, every nonce and key is read from the operating system, by a call for each. The module draws them from its own
@@ -46,9 +59,23 @@
 //! Keys are derived by HKDF-Expand, of SHA-256 and for files of SHA-512, without its extract step. The module has that as a
 //! service of its own, and approves of it as a key derivation of SP 800-108 in feedback mode.
 //!
+//! # Stores that were made on *ring*
+//! They open on the module as they are, and keep the keys that *ring* drew: data and domain keys until they are rotated, KEKs of
+//! a keyring file until a new version wraps, and the root key, from which the keys of row MACs are derived, for ever. Who needs
+//! keys that the module generated throughout begins a new store under a new keyring, both made on the module, and seals anew.
+//!
 //! # What stays outside
-//! Whatever the backend is, *ring* computes: TLS to a KMS or a database, the verification of signatures and certificates of
-//! destruction, digests that a PKCS#11 token signs, checksums of anchor files, and everything of `phi-audit` and `phi-session`.
+//! Whatever the backend is, *ring* or the operating system's randomness serves:
+//!
+//! - TLS to a KMS or a database, and the digests of certificates in its reports;
+//! - the verification of signatures and certificates of destruction;
+//! - PKCS#11: the nonce of AES-GCM that is handed to a token which wants it from outside, the digests that a token signs, the
+//!   challenges that show that a key is the one it is said to be, and the ids of new objects;
+//! - checksums of anchor files, whose records carry a MAC;
+//! - numbers of PostgreSQL's advisory locks, the jitter of waits, names of temporary files;
+//! - in `phi-crypto`: ids of backups, SHA-256 of their files, parts and manifest, and the digest of a resealing job's plan;
+//! - everything of `phi-audit` and `phi-session`.
+//!
 //! A KMS or token is a module of its own. A KEK in this process must be on the backend of its key manager, which its
 //! [`Capabilities`](crate::Capabilities) say; an implementation of [`Kms`](crate::Kms) that wraps in this process itself and does
 //! not say so is not noticed.
@@ -105,10 +132,13 @@ impl Backend {
         Self(Which::Ring)
     }
 
-    /// AWS-LC-FIPS, once it has passed its own tests.
+    /// AWS-LC-FIPS 3.
+    ///
+    /// The module tests itself when the program that links it is loaded, whether or not it asks for this backend, and ends the
+    /// process if a test fails: there is nothing left to report then.
     ///
     /// # Errors
-    /// [`FipsUnavailable`] when what was linked is not the FIPS build, or its tests failed.
+    /// [`FipsUnavailable`] when what was linked is not a FIPS build, or not of version 3.
     #[cfg(feature = "fips")]
     pub fn fips() -> Result<Self, FipsUnavailable> {
         fips::is_ready().then_some(Self(Which::Fips)).ok_or(FipsUnavailable)
@@ -121,6 +151,17 @@ impl Backend {
             Which::Ring => "ring",
             #[cfg(feature = "fips")]
             Which::Fips => "AWS-LC-FIPS",
+        }
+    }
+
+    /// The release of the linked library as it names itself, such as `3.6.0`, for evidence; nothing for *ring*, which does not
+    /// say. Which releases a certificate covers the certificate says.
+    #[must_use]
+    pub fn release(self) -> Option<&'static str> {
+        match self.0 {
+            Which::Ring => None,
+            #[cfg(feature = "fips")]
+            Which::Fips => Some(fips::release()),
         }
     }
 
@@ -272,6 +313,7 @@ mod tests {
         assert_eq!(backend.admit(NotApproved::HedgedNonce), Ok(()));
         assert_eq!(backend.admit_suite(Suite::ChaCha20Poly1305Padded), Ok(()));
         assert!(!backend.draws_nonces());
+        assert_eq!(backend.release(), None);
     }
 
     /// FIPS 180-4 by its published example of two blocks.
@@ -290,7 +332,7 @@ mod tests {
     fn macs_are_those_of_rfc_4231() {
         let message = b"what do ya want for nothing?";
         for backend in all() {
-            let key = HmacSha256::new(backend, b"Jefe");
+            let key = HmacSha256::of_vector(backend, b"Jefe");
             assert_eq!(key.sign(message)[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e], "{backend:?}");
         }
     }

@@ -32,28 +32,24 @@ pub enum SealError {
     NotApproved(NotApproved),
     /// The nonce was left to a backend that draws none.
     NoNonce,
+    /// The cipher failed, and does not say why: it was given more than it takes, or a validated module could not draw a nonce.
+    Cipher,
 }
 
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NotApproved(why) => return why.fmt(f),
             Self::TooLong => {
                 "a sealed value holds at most 64 MiB, and padding only where its suite has some: seal larger content as a file"
             }
-            Self::NotApproved(_) => "the value needs what the validated module does not do",
             Self::NoNonce => "the nonce was left to a backend that draws none: take it with `Nonce::of` the same backend",
+            Self::Cipher => "the cipher failed without a reason: check that the system gives random bytes, and try again",
         })
     }
 }
 
-impl core::error::Error for SealError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::NotApproved(source) => Some(source),
-            Self::TooLong | Self::NoNonce => None,
-        }
-    }
-}
+impl core::error::Error for SealError {}
 
 impl From<NotApproved> for SealError {
     fn from(source: NotApproved) -> Self {

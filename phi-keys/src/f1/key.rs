@@ -123,7 +123,7 @@ impl MessageKey {
     ///
     /// # Errors
     /// [`SealError`] when the plaintext or the padding is longer than [`MAX_PLAINTEXT`], the suite does not have such padding,
-    /// or the nonce is not one for this backend; `out` is then as it was.
+    /// the nonce is not one for this backend, or the cipher failed; `out` is then as it was.
     #[inline]
     pub fn seal_padded_into(
         &self,
@@ -141,14 +141,15 @@ impl MessageKey {
         out.extend_from_slice(&nonce);
         out.extend_from_slice(plaintext);
         pad(out, padding);
-        self.encrypt(nonce, aad, start, out)
+        self.encrypt(aad, start, out)
     }
 
     /// Turns the plaintext that `buffer` holds into its sealed value. Allocates only when `buffer` lacks room for
     /// [`OVERHEAD`] and padding; what it held before is wiped then.
     ///
     /// # Errors
-    /// As [`seal_padded_into`](Self::seal_padded_into); `buffer` is then as it was.
+    /// As [`seal_padded_into`](Self::seal_padded_into). `buffer` is then as it was; with [`SealError::Cipher`] it is empty,
+    /// because the attempt has overwritten the plaintext.
     pub fn seal_in_place(
         &self,
         nonce: Nonce,
@@ -179,7 +180,7 @@ impl MessageKey {
             tail.fill(0);
             tail.iter_mut().take(1).for_each(|first| *first = MARK);
         }
-        self.encrypt(nonce, aad, 0, buffer)
+        self.encrypt(aad, 0, buffer)
     }
 
     /// Opens one value.
@@ -263,28 +264,26 @@ impl MessageKey {
         }
     }
 
-    /// Encrypts what stands behind the header at `start`, and appends the tag.
+    /// Encrypts what stands behind the header at `start`, under the nonce in the header, which a backend that draws nonces
+    /// replaces, and appends the tag. What stands from `start` on is wiped where that fails.
     #[inline]
-    fn encrypt(
-        &self,
-        mut nonce: [u8; NONCE_LEN],
-        aad: &[u8],
-        start: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SealError> {
-        // The caller has just written the header; an empty slice is never taken.
-        let body = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
-        let Some(tag) = self.cipher.encrypt(&mut nonce, aad, body) else {
-            wipe(out, start);
-            return Err(SealError::TooLong);
+    fn encrypt(&self, aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let value = out.get_mut(start + NAME_LEN..).and_then(<[u8]>::split_first_chunk_mut);
+        let tag = match value {
+            Some((nonce, body)) => self.cipher.encrypt(nonce, aad, body),
+            // Never: the caller has just written the header.
+            None => Err(SealError::Cipher),
         };
-        if self.draws_nonces()
-            && let Some(place) = out.get_mut(start + HEADER_LEN - NONCE_LEN..start + HEADER_LEN)
-        {
-            place.copy_from_slice(&nonce);
+        match tag {
+            Ok(tag) => {
+                out.extend_from_slice(&tag);
+                Ok(())
+            }
+            Err(error) => {
+                wipe(out, start);
+                Err(error)
+            }
         }
-        out.extend_from_slice(&tag);
-        Ok(())
     }
 
     /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`: the length of the

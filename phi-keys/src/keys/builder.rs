@@ -76,8 +76,9 @@ impl KeysBuilder {
         self
     }
 
-    /// What computes, *ring* unless given. Of the KEKs, those that this process holds itself ([`LocalKeyring`],
-    /// [`EphemeralKeyring`]) must be on a validated module when this is.
+    /// What computes, *ring* unless given. KEKs that this process holds itself ([`LocalKeyring`], [`EphemeralKeyring`]) must be
+    /// on the same: a key manager that was left on *ring* by mistake is not built over a keyring on a validated module, nor
+    /// the other way round.
     ///
     /// [`LocalKeyring`]: https://docs.rs/phi-keys/latest/phi_keys/struct.LocalKeyring.html
     /// [`EphemeralKeyring`]: crate::EphemeralKeyring
@@ -202,10 +203,10 @@ impl KeysBuilder {
                 .fold(KekSet::builder(KekPolicy::AnyOf).clock(Arc::clone(&clock)), KekSetBuilder::kek)
                 .build()?,
         };
-        let elsewhere = |kek: &Arc<dyn Kms>| kek.capabilities().backend.is_none_or(|own| own == backend);
-        if backend != Backend::ring() && !keks.all().all(elsewhere) {
+        let fits = |kek: &Arc<dyn Kms>| kek.capabilities().backend.is_none_or(|own| own == backend);
+        if !keks.all().all(fits) {
             return Err(Error::Config(
-                "a KEK in this process is not on the backend of the key manager: open its keyring with `Unlock::on`",
+                "a KEK in this process and the key manager are not on one backend: give the key manager its own by `KeysBuilder::backend`, or the keyring by `Unlock::on` or `EphemeralKeyring::generate_on`",
             ));
         }
         if tenant.is_empty() || tenant.len() > 256 || tenant.chars().any(char::is_control) {

@@ -31,8 +31,9 @@ pub(super) fn wrap(
 pub(super) fn unwrap(backend: Backend, parent: &[u8; KEY_LEN], row: &KeyRow, wrapped: &[u8]) -> Result<Key, Error> {
     let rejected = || Error::KeyRejected(row.kind);
     let parts = f1::parse(wrapped).map_err(|_| rejected())?;
-    // Every key is wrapped with the suite that every backend has.
-    let message_key = MessageKey::derive_on(backend, parent, Label::WRAP, parts.suite(), parts.salt())?;
+    // Every key is wrapped with the suite that every backend has, so another one was put there.
+    let message_key = MessageKey::derive_on(backend, parent, Label::WRAP, parts.suite(), parts.salt());
+    let message_key = message_key.map_err(|_| rejected())?;
     // `open` compares the kid of the header with the parent's.
     let opened = message_key.open(&parts, &row.wrap_aad()?).map_err(|_| rejected())?;
     if opened.len() != KEY_LEN {
@@ -172,8 +173,13 @@ pub(super) fn kek_ids(row: &KeyRow) -> Result<Vec<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use phi_types::Timestamp;
+
+    use super::super::root;
     use super::*;
     use crate::kms::Binding;
+    use crate::scope::KeyUse;
+    use crate::store::Slot;
 
     fn unhex(value: &serde_json::Value) -> Vec<u8> {
         let text = value.as_str().unwrap();
@@ -182,6 +188,20 @@ mod tests {
 
     fn fixed(value: &serde_json::Value) -> [u8; 32] {
         unhex(value).try_into().unwrap()
+    }
+
+    #[test]
+    fn a_key_under_another_suite_is_rejected_on_every_backend() {
+        let (parent, key) = ([7; KEY_LEN], Zeroizing::new([5; KEY_LEN]));
+        for backend in crate::backend::all() {
+            let slot = Slot::new("clinic", KeyUse::Data, None);
+            let row = root::new_domain_row(backend, slot, 1, &key, Timestamp::UNIX_EPOCH);
+            let mut wrapped = wrap(backend, &parent, &row, &key).unwrap();
+            assert_eq!(*unwrap(backend, &parent, &row, &wrapped).unwrap(), *key);
+            wrapped[0] = Suite::ChaCha20Poly1305.byte();
+            let refused = unwrap(backend, &parent, &row, &wrapped);
+            assert!(matches!(refused, Err(Error::KeyRejected(_))), "{backend:?} {refused:?}");
+        }
     }
 
     #[test]

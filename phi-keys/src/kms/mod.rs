@@ -99,13 +99,14 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// binding is [`Binding::Native`], the context is another; other [`KmsError`]s for what their names say.
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier>;
 
-    /// Draws a carrier and wraps it. Unless overridden, with this machine's generator.
+    /// Draws a carrier and wraps it. Unless overridden, with the generator of the backend that its capabilities name, or this
+    /// machine's.
     ///
     /// # Errors
     /// [`KmsError`].
     fn generate<'a>(&'a self, context: &'a WrapContext) -> KmsFuture<'a, (Carrier, Wrapped)> {
         Box::pin(async move {
-            let carrier = Carrier::generate()?;
+            let carrier = Carrier::generate_on(self.capabilities().backend.unwrap_or_default())?;
             let wrapped = self.wrap_dek(&carrier, context).await?;
             Ok((carrier, wrapped))
         })

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::backend::NotApproved;
+use crate::f1::SealError;
 use crate::kms::KmsError;
 use crate::random::NoRandomness;
 
@@ -68,6 +69,8 @@ pub enum KeyringError {
     Random(NoRandomness),
     /// The keyring is on a validated module, which does not do this.
     NotApproved(NotApproved),
+    /// The cipher failed without a reason while the keyring was being sealed.
+    Cipher,
 }
 
 impl fmt::Display for KeyringError {
@@ -124,7 +127,10 @@ impl fmt::Display for KeyringError {
                 f.write_str("this platform has no file permissions to check: use a KMS instead of a keyring file")
             }
             Self::Random(_) => f.write_str("no randomness for a new key"),
-            Self::NotApproved(_) => f.write_str("the validated module of the keyring does not do this"),
+            Self::NotApproved(why) => why.fmt(f),
+            Self::Cipher => f.write_str(
+                "the cipher failed while the keyring was being sealed, without a reason: check that the system gives random bytes, and try again",
+            ),
         }
     }
 }
@@ -135,7 +141,6 @@ impl Error for KeyringError {
             Self::Io(error) => Some(&**error),
             Self::KeyFile(error) => Some(&**error),
             Self::Random(error) => Some(error),
-            Self::NotApproved(error) => Some(error),
             _ => None,
         }
     }
@@ -162,6 +167,17 @@ impl From<io::Error> for KeyringError {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::AlreadyExists => Self::AlreadyExists,
             _ => Self::Io(Arc::new(error)),
+        }
+    }
+}
+
+impl From<SealError> for KeyringError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::TooLong => Self::Full,
+            SealError::NotApproved(error) => Self::NotApproved(error),
+            // The nonce was made for the backend of the keyring, so it is never one that the key does not take.
+            SealError::NoNonce | SealError::Cipher => Self::Cipher,
         }
     }
 }

@@ -74,7 +74,7 @@ impl Lock {
         file.extend_from_slice(&sealed_len.to_be_bytes());
         let (backend, salt) = (self.backend, f1::fresh_salt_of(self.backend)?);
         let key = MessageKey::derive_on(backend, &self.key, Label::KEYRING, Suite::Aes256Gcm, salt)?;
-        let sealed = key.seal(Nonce::of(backend)?, &file, &plaintext).map_err(|_| KeyringError::Full)?;
+        let sealed = key.seal(Nonce::of(backend)?, &file, &plaintext)?;
         file.extend_from_slice(&sealed);
         let checksum = backend.sha256([file.as_slice()]);
         file.extend_from_slice(&checksum);
@@ -88,7 +88,9 @@ impl Lock {
             return Err(KeyringError::Relocked);
         }
         let parts = f1::parse(header.sealed).map_err(|_| KeyringError::Damaged)?;
-        let key = MessageKey::derive_on(self.backend, &self.key, Label::KEYRING, parts.suite(), parts.salt())?;
+        // Every keyring is sealed with the suite that every backend has.
+        let key = MessageKey::derive_on(self.backend, &self.key, Label::KEYRING, parts.suite(), parts.salt());
+        let key = key.map_err(|_| KeyringError::Damaged)?;
         let plaintext = key.open(&parts, header.authenticated).map_err(|_| KeyringError::Damaged)?;
         Content::decode(&plaintext).ok_or(KeyringError::Damaged)
     }
