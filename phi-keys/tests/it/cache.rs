@@ -129,6 +129,25 @@ async fn a_hot_key_is_read_again_after_so_many_uses() {
 }
 
 #[tokio::test]
+async fn what_is_often_used_survives_what_is_used_once() {
+    let world = World::new();
+    let keys = world.builder().cache_entries(NonZeroUsize::new(8).unwrap()).build().await.unwrap();
+    let hot = keys.data_key(&patient("hot")).await.unwrap().kid();
+    let mut misses = 0;
+    for number in 0..200 {
+        keys.data_key(&patient(&number.to_string())).await.unwrap();
+        let before = world.reads();
+        keys.data_key_by_id(hot, &patient("hot")).await.unwrap();
+        misses += u32::from(world.reads() != before);
+    }
+    // The first time that room is needed, nothing is known yet of how any of them is used.
+    assert!(misses <= 1, "{misses} times it was not in memory any more");
+    let before = world.reads();
+    keys.data_key(&patient("0")).await.unwrap();
+    assert!(world.reads() > before, "what was used once is not");
+}
+
+#[tokio::test]
 async fn the_cache_is_bounded_by_bytes_whatever_scopes_are_called() {
     let world = World::new();
     let keys = world.builder().cache_bytes(NonZeroUsize::new(64 << 10).unwrap()).build().await.unwrap();

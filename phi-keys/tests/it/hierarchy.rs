@@ -1,7 +1,6 @@
 //! Tenants, uses, scopes, leases and pins.
 
 use core::num::{NonZeroU32, NonZeroUsize};
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -176,19 +175,6 @@ async fn the_cache_is_bounded_and_eviction_is_invisible() {
     }
     let _ = keys.shred(&subject("0")).await.unwrap();
     assert!(kids.iter().all(|(key, _)| !key.is_live()), "also leases on evicted keys end");
-}
-
-#[tokio::test]
-async fn what_is_often_used_survives_what_is_used_once() {
-    let site = Site::new();
-    let keys = site.builder().cache_entries(NonZeroUsize::new(8).unwrap()).build().await.unwrap();
-    let hot = keys.data_key(&patient("hot")).await.unwrap();
-    for number in 0..200 {
-        keys.data_key(&patient(&number.to_string())).await.unwrap();
-        keys.data_key_by_id(hot.kid(), &patient("hot")).await.unwrap();
-    }
-    site.kms.down.store(true, Ordering::SeqCst);
-    assert_eq!(keys.data_key(&patient("hot")).await.unwrap().kid(), hot.kid());
 }
 
 #[tokio::test]
