@@ -10,7 +10,7 @@ use super::{IndexColumn, PendingSubjectShred, ShredError, SubjectShredded};
 /// transaction. A tag outlives the key otherwise, and whoever holds the index key can guess what it stands for.
 ///
 /// The pool must be of the database in which both the key store and the columns are. Repeating it is harmless. What
-/// shredding does not reach, such as copies of the database made before, is said at [`Shredded`].
+/// shredding does not reach, such as copies of the database made before, is said at [`Shredded`](phi_keys::Shredded).
 ///
 /// ```
 /// use phi_crypto::{IndexColumn, shred_subject};
