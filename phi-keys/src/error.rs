@@ -37,6 +37,8 @@ pub enum Error {
     State(KeyState),
     /// A row of the key store does not carry the MAC of the store root key: forged, or altered by hand.
     RowRejected(RowKind),
+    /// A row of the key store is authentic, but the anchor knows a newer one in its place: an old copy was put back.
+    RowOutdated(RowKind),
     /// The wrapped key of a row does not open, or is not the key that the row names.
     KeyRejected(RowKind),
     /// The store's root key is not the pinned one.
@@ -126,6 +128,10 @@ impl fmt::Display for Error {
             Self::RowRejected(kind) => write!(
                 f,
                 "a {kind} is not authentic: it was forged or altered outside this crate; restore the key tables and look for who wrote it"
+            ),
+            Self::RowOutdated(kind) => write!(
+                f,
+                "a {kind} is older than the one that the anchor knows: an old copy was put back; restore the newest key tables, or accept these for good with `dangerous_accept_rollback`"
             ),
             Self::KeyRejected(kind) => write!(f, "the wrapped key of a {kind} does not open to the key that the row names"),
             Self::RootMismatch => f.write_str(

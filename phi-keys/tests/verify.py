@@ -366,12 +366,16 @@ def make_vectors():
         carriers.append(case | {"context": context.hex(), "carrier_key": key.hex()})
     root = pattern(0x11, 32)
     ids = pattern(0x80, 64)
+    revision = lambda start, number: pattern(start, 16) + number.to_bytes(8, "big")
     shredded = [(1, b"\x02"), (2, (7).to_bytes(8, "big")), (3, "clinic é".encode()), (4, b"\x02"), (5, pattern(0x22, 32)), (6, ids)]
     records = [
         anchor_record(root, [(1, b"\x01"), (2, (6).to_bytes(8, "big"))]),
         anchor_record(root, shredded),
         anchor_record(root, shredded[:5] + [(6, b"")]),
         anchor_record(root, [(1, b"\x03"), (2, (9).to_bytes(8, "big")), (6, ids[:32])]),
+        anchor_record(root, [(1, b"\x04"), (2, (9).to_bytes(8, "big")), (7, revision(0x50, 1) + revision(0x60, 2))]),
+        anchor_record(root, [(1, b"\x05"), (2, (9).to_bytes(8, "big"))]),
+        anchor_record(root, [(1, b"\x04"), (2, (9).to_bytes(8, "big")), (7, revision(0x60, 1 << 40))]),
     ]
     anchor = {"root": root.hex(), "mac_key": expand(root, "phi/v1/anchor").hex(), "records": [r.hex() for r in records]}
     anchor["file"] = anchor_file(records).hex()

@@ -255,4 +255,32 @@ mod tests {
         }
         assert_eq!(EndReason::from_code(0), None);
     }
+
+    #[test]
+    fn what_identifies_a_row_is_printed_and_no_hash_or_mac() {
+        let row = Row {
+            public_id: PublicId::from_bytes([7; 16]),
+            token_hash: TokenHash::from_bytes([0xab; 32]),
+            user: Actor::human("ada").unwrap(),
+            tenant: None,
+            role: None,
+            created: Timestamp::UNIX_EPOCH,
+            absolute_deadline: Timestamp::UNIX_EPOCH,
+            auth: Vec::new(),
+            grant: None,
+            version: 41,
+            mac: [0xcd; 32],
+        };
+        let stamp = Stamp {
+            last_activity: Timestamp::from_unix_seconds(60),
+            idle_deadline: Timestamp::from_unix_seconds(120),
+            mac: [0xcd; 32],
+        };
+        let (row, stamp) = (format!("{row:?}"), format!("{stamp:?}"));
+        assert!(row.contains(&PublicId::from_bytes([7; 16]).to_string()) && row.contains("version: 41"), "{row}");
+        assert!(stamp.contains("00:01:00") && stamp.contains("00:02:00"), "{stamp}");
+        for text in [row, stamp] {
+            assert!(["ab", "cd", "171", "205"].iter().all(|byte| !text.contains(byte)), "{text}");
+        }
+    }
 }

@@ -260,5 +260,12 @@ mod tests {
         let (one, two) = (Token::generate().unwrap(), Token::generate().unwrap());
         assert_ne!(one.expose(), two.expose());
         assert!(!format!("{one:?}{one:#?}").contains(one.expose()));
+        assert_eq!(format!("{:?}", TokenHash::from_bytes([0xab; 32])), "TokenHash([hash])");
+    }
+
+    #[test]
+    fn errors_name_the_mend() {
+        assert!(RandomError.to_string().ends_with("check that getrandom is allowed in this sandbox"));
+        assert!(InvalidTokenKey.to_string().ends_with("take it from a key store, such as Keys::session_key"));
     }
 }

@@ -1,9 +1,11 @@
 //! Where a key store's newest state is remembered outside it: the [`StoreAnchor`] trait and its implementation as a file.
 //!
 //! A database that is restored from a backup knows nothing of what was shredded since. An anchor does: it keeps a record of
-//! every shred, of every key that was destroyed, and of how far the store's generation had come. A [`Keys`](crate::Keys)
-//! that is built with it shreds again what the store forgot, before it hands out any key, and refuses a store that is older
-//! than the anchor says.
+//! every shred, of every key that was destroyed, of how often the row of each key was replaced, and of how far the store's
+//! generation had come. A [`Keys`](crate::Keys) that is built with it shreds again what the store forgot, before it hands out any
+//! key, and refuses a store that is older than the anchor says, or an old row that somebody put back into a new store.
+//!
+//! It grows by 24 bytes for each row that is replaced: a rewrap of the data keys of 100,000 patients adds 2.4 MB.
 //!
 //! ```
 //! # #[cfg(not(unix))]

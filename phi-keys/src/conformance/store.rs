@@ -156,7 +156,7 @@ async fn replacement(store: &dyn KeyStore) -> Result<(), Violation> {
     let first = row(RowKind::Domain, &domain(), 1, 1);
     let mut next = first.clone();
     (next.wrapped, next.mac, next.state) = (vec![7; 300], [7; 32], KeyState::DecryptOnly);
-    next.since = Some(Timestamp::from_unix_micros(1_767_225_600_000_002));
+    (next.since, next.revision) = (Some(Timestamp::from_unix_micros(1_767_225_600_000_002)), 1);
     let stale = row(RowKind::Domain, &domain(), 1, 5);
     let swap = |current: &KeyRow, next: &KeyRow| commit(store, Change::new().replace(current.clone(), next.clone()));
     rule(swap(&stale, &next).await? == Committed::Stale, "a row that is another by now is not replaced")?;

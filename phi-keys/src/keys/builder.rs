@@ -166,15 +166,15 @@ impl KeysBuilder {
         self
     }
 
-    /// Remembers shreds, destroyed keys and the store's generation outside the store, so that a database that is restored
-    /// from a backup brings nothing back: what it forgot is shredded again before any key is served, and a store that is
-    /// older than the anchor says is refused. See [`StoreAnchor`].
+    /// Remembers shreds, destroyed keys, replaced rows and the store's generation outside the store, so that a database that is
+    /// restored from a backup brings nothing back: what it forgot is shredded again before any key is served, a store that is
+    /// older than the anchor says is refused, and so is an older copy of a single row. See [`StoreAnchor`].
     pub fn anchor(mut self, anchor: impl StoreAnchor) -> Self {
         self.anchor = Some(Arc::new(anchor));
         self
     }
 
-    /// Opens a store that is older than its anchor says, or from which tombstones are missing that no anchor knows. To be
+    /// Opens a store that is older than its anchor says, or whose rows are, or from which tombstones are missing that no anchor knows. To be
     /// used once, after a database was restored on purpose: values that were sealed since the backup under keys made since
     /// then are lost, and what was shredded since then without an anchor is readable again.
     pub fn dangerous_accept_rollback(mut self) -> Self {
@@ -188,8 +188,8 @@ impl KeysBuilder {
     /// [`Error::Forgotten`] when tombstones are missing and there is no anchor; [`Error::Anchor`] or
     /// [`Error::AnchorRejected`] when there is one that cannot be used;
     /// [`Error::Config`] without a KEK or with a value out of bounds; [`Error::RootMismatch`], [`Error::RootMissing`] or
-    /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] when it is older than it must
-    /// be; other [`Error`]s when KMS or store fail.
+    /// [`Error::RootNotPinned`] when the store is not the pinned one; [`Error::RolledBack`] or [`Error::RowOutdated`] when it, or the row of a
+    /// domain key, is older than it must be; other [`Error`]s when KMS or store fail.
     pub async fn build(self) -> Result<Keys, Error> {
         let Self { store, keks, set, backend, tenant, clock, lease, limits, .. } = self;
         let Self { channel, fingerprint, generation, anchor, rollback, .. } = self;

@@ -70,7 +70,7 @@ impl Keys {
         };
         match &read {
             Err(error) if error.is_outage() => data.cache.stretch(scope, kid).map_or(read, Ok),
-            Err(Error::Shredded | Error::RowRejected(_) | Error::KeyRejected(_)) => {
+            Err(Error::Shredded | Error::RowRejected(_) | Error::RowOutdated(_) | Error::KeyRejected(_)) => {
                 // Nothing that this scope's rows said before holds any longer.
                 data.cache.forget(scope);
                 read
@@ -104,11 +104,8 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             let (lease, rows) = self.read_slot(scope, &slot).await?;
             let Some(row) = rows.iter().find(|row| row.full_id.is_some_and(|id| id.kid() == kid)) else {
-                return Err(match self.0.store.by_kid(kid).await? {
-                    // Whose key it is must be authentic as well, or a forged row could turn one error into another.
-                    Some(row) => self.authentic(&row).err().unwrap_or(Error::WrongScope),
-                    None => Error::UnknownKey,
-                });
+                // Whose key it is must be authentic as well, or a forged row could turn one error into another.
+                return Err(if self.row_of(kid).await?.is_some() { Error::WrongScope } else { Error::UnknownKey });
             };
             if !row.state.opens() {
                 return Err(Error::State(row.state));
@@ -158,20 +155,7 @@ impl Keys {
         if let Some(anchored) = &self.0.anchored {
             anchored.refresh(&self.0.data.gate).await?;
         }
-        let rows = self.0.store.slot(slot).await?;
-        self.authentic_and_there(slot, &rows)?;
-        Ok((lease, rows))
-    }
-
-    /// Refuses rows of a slot that are not authentic, and the slot when it was shredded.
-    pub(super) fn authentic_and_there(&self, slot: &Slot, rows: &[KeyRow]) -> Result<(), Error> {
-        self.authentic_in(slot, rows)?;
-        Self::refuse_shredded(rows)?;
-        // Whoever can write the store can put back an old row; the anchor is out of their reach.
-        if self.0.anchored.as_ref().is_some_and(|anchored| anchored.has_shredded(slot)) {
-            return Err(Error::Shredded);
-        }
-        Ok(())
+        Ok((lease, self.live_rows(slot).await?))
     }
 
     pub(super) async fn unwrap_data(&self, scope: &Scope, row: &KeyRow, lease: Lease) -> Result<Kept, Error> {
@@ -196,7 +180,7 @@ impl Keys {
     async fn create_data(&self, slot: &Slot, version: u32) -> Result<(), Error> {
         let row = self.new_data_row(slot, version, self.0.data.gate.clock.now()).await?;
         // Exists and Shredded are both seen by the reading that follows.
-        self.0.store.commit(&Change::new().insert(row)).await?;
+        self.commit(&Change::new().insert(row)).await?;
         Ok(())
     }
 

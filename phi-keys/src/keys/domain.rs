@@ -113,14 +113,13 @@ impl Keys {
 
     /// Reads every domain key of a use and leases those that open anything.
     async fn read_domains(&self, key_use: KeyUse) -> Result<Refused, Error> {
-        let Inner { store, keks, tenant, domains, .. } = &*self.0;
+        let Inner { keks, tenant, domains, .. } = &*self.0;
         let slot = Slot::new(tenant.clone(), key_use, None);
         let mut made = None;
         for _ in 0..ATTEMPTS {
             let lease = domains.gate.begin();
-            let rows = store.slot(&slot).await?;
-            self.authentic_in(&slot, &rows)?;
-            let rows = rows.into_iter().filter(|row| row.kind == RowKind::Domain).collect::<Vec<_>>();
+            let rows =
+                self.rows(&slot).await?.into_iter().filter(|row| row.kind == RowKind::Domain).collect::<Vec<_>>();
             let active = rows.iter().rev().find(|row| row.state == KeyState::Active).map(|row| row.version);
             let Some(active) = active else {
                 let version = rows.last().map_or(0, |row| row.version).checked_add(1).ok_or(Error::Contended)?;
@@ -188,8 +187,8 @@ impl Keys {
     /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there. Returns the MAC of
     /// the row and the key, if they were written.
     async fn create_domain(&self, slot: Slot, version: u32) -> Result<Option<Made>, Error> {
-        let Inner { store, keks, root, domains, .. } = &*self.0;
-        let mut census = root.census(&**store).await?;
+        let Inner { keks, root, domains, .. } = &*self.0;
+        let mut census = self.census().await?;
         if census.domains.iter().any(|row| row.slot == slot && row.version >= version) {
             return Ok(None);
         }
@@ -202,7 +201,7 @@ impl Keys {
         let next = census.generation.next(root::digest_of(root.backend, &census.domains))?;
         let made = (row.mac, key);
         let change = Change::new().replace(census.row, root.generation_row(&next, now)?).insert(row);
-        if store.commit(&change).await? != Committed::Done {
+        if self.commit(&change).await? != Committed::Done {
             return Ok(None);
         }
         self.note_generation(next.number).await?;

@@ -25,7 +25,7 @@ impl Keys {
     /// [`Error`] when the store fails or was altered.
     pub async fn kek_versions(&self) -> Result<Vec<KekUse>, Error> {
         let mut uses = BTreeMap::<(String, String), u64>::new();
-        for row in self.0.root.census(&*self.0.store).await?.domains {
+        for row in self.census().await?.domains {
             for copy in envelope::decode(&row)? {
                 let name = (copy.carrier.kek_id().to_owned(), copy.carrier.kek_version().to_owned());
                 *uses.entry(name).or_default() += 1;
@@ -75,10 +75,10 @@ mod local {
         /// first.
         async fn next_generation(&self) -> Result<(), Error> {
             for _ in 0..ATTEMPTS {
-                let census = self.0.root.census(&*self.0.store).await?;
+                let census = self.census().await?;
                 let next = census.generation.next(census.generation.domains)?;
                 let row = self.0.root.generation_row(&next, self.0.domains.now())?;
-                if self.0.store.commit(&Change::new().replace(census.row, row)).await? == Committed::Done {
+                if self.commit(&Change::new().replace(census.row, row)).await? == Committed::Done {
                     return self.note_generation(next.number).await;
                 }
             }

@@ -1,7 +1,6 @@
 //! The life of domain and data keys after they were made: rotation, retirement, destruction.
 
 use core::future::Future;
-use core::num::NonZeroU32;
 use core::pin::Pin;
 use core::time::Duration;
 use std::error::Error as StdError;
@@ -20,8 +19,6 @@ use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 const SKEW: Duration = Duration::from_secs(300);
 /// After this, whoever held a lease when a key changed its state holds none any more.
 pub(super) const WINDOW: Duration = LONGEST_LEASE.saturating_add(SKEW);
-/// How many data keys are rewrapped in one transaction.
-const BATCH: NonZeroU32 = NonZeroU32::MIN.saturating_add(500 - 1);
 
 /// The future of [`References::count`].
 pub type ReferencesFuture<'a> = Pin<Box<dyn Future<Output = Result<u64, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
@@ -81,7 +78,7 @@ impl Keys {
         }
         let slot = Slot::new(self.0.tenant.clone(), key_use, None);
         for _ in 0..ATTEMPTS {
-            let mut census = self.0.root.census(&*self.0.store).await?;
+            let mut census = self.census().await?;
             let here = || census.domains.iter().filter(|row| row.slot == slot);
             let before = |state| here().filter(move |row| row.state == state).cloned().collect::<Vec<_>>();
             let (active, staged) = (before(KeyState::Active), before(KeyState::Pending));
@@ -96,7 +93,7 @@ impl Keys {
                 change = change.replace(old.clone(), self.moved(old, KeyState::DecryptOnly, now)?);
             }
             let change = change.insert(row.clone());
-            if self.0.store.commit(&change).await? == Committed::Done {
+            if self.commit(&change).await? == Committed::Done {
                 self.note_generation(next.number).await?;
                 self.0.domains.forget(key_use);
                 return self.changed(KeyAct::Rotated, &row, active.last(), now);
@@ -123,7 +120,7 @@ impl Keys {
             for old in &active {
                 change = change.replace(old.clone(), self.moved(old, KeyState::DecryptOnly, now)?);
             }
-            if self.0.store.commit(&change).await? == Committed::Done {
+            if self.commit(&change).await? == Committed::Done {
                 self.0.data.cache.forget_active(scope);
                 let changed = self.changed(KeyAct::Rotated, &row, active.last(), now)?;
                 return Ok(match scope {
@@ -146,7 +143,7 @@ impl Keys {
         let parent = self.domain(KeyUse::Data, None).await?.cell.full_id;
         let mut after = None;
         loop {
-            let page = self.0.store.data_rows(&self.0.tenant, after.as_ref(), BATCH).await?;
+            let page = self.page(after.as_ref()).await?;
             let Some(last) = page.last() else { return Ok(report) };
             after = Some(last.clone());
             let (mut change, mut moved) = (Change::new(), Vec::new());
@@ -159,7 +156,7 @@ impl Keys {
                     None => report.unchanged += 1,
                 }
             }
-            if self.0.store.commit(&change).await? == Committed::Done {
+            if self.commit(&change).await? == Committed::Done {
                 report.rewrapped += u64::try_from(moved.len()).unwrap_or(u64::MAX);
                 continue;
             }
@@ -173,7 +170,7 @@ impl Keys {
     async fn rewrap_data_row(&self, mut row: KeyRow, parent: FullId) -> Result<bool, Error> {
         for _ in 0..ATTEMPTS {
             let Some(next) = self.under(&row, parent).await? else { return Ok(false) };
-            if self.0.store.commit(&Change::new().replace(row.clone(), next)).await? == Committed::Done {
+            if self.commit(&Change::new().replace(row.clone(), next)).await? == Committed::Done {
                 return Ok(true);
             }
             row = match self.read_again(&row).await {
@@ -187,7 +184,6 @@ impl Keys {
 
     /// The row with its key wrapped under another domain key, unless it is or has none.
     async fn under(&self, row: &KeyRow, parent: FullId) -> Result<Option<KeyRow>, Error> {
-        self.authentic(row)?;
         let rejected = Error::RowRejected(row.kind);
         if row.kind != RowKind::Data || row.slot.tenant != self.0.tenant || row.slot.key_use != KeyUse::Data {
             return Err(rejected);
@@ -198,7 +194,7 @@ impl Keys {
         let old = self.domain(KeyUse::Data, Some(row.parent.ok_or(rejected)?)).await?;
         let new = self.domain(KeyUse::Data, Some(parent)).await?;
         let key = envelope::unwrap(self.backend(), &old.cell.key, row, &row.wrapped)?;
-        let mut next = row.clone();
+        let mut next = row.successor();
         next.parent = Some(parent);
         next.wrapped = envelope::wrap(self.backend(), &new.cell.key, &next, &key)?;
         next.authenticate(&self.0.root.mac_key)?;
@@ -238,7 +234,7 @@ impl Keys {
             }
             let now = self.now();
             let next = self.moved(&row, KeyState::DecryptOnly, now)?;
-            if self.0.store.commit(&Change::new().replace(row.clone(), next.clone())).await? == Committed::Done {
+            if self.commit(&Change::new().replace(row.clone(), next.clone())).await? == Committed::Done {
                 self.0.domains.forget(row.slot.key_use);
                 return self.changed(KeyAct::Reinstated, &next, None, now);
             }
@@ -278,7 +274,7 @@ impl Keys {
                 next.wrapped.clear();
                 next.authenticate(&self.0.root.mac_key)?;
             }
-            if self.0.store.commit(&Change::new().replace(row, next.clone())).await? != Committed::Done {
+            if self.commit(&Change::new().replace(row, next.clone())).await? != Committed::Done {
                 continue;
             }
             self.0.domains.forget(next.slot.key_use);
@@ -307,7 +303,7 @@ impl Keys {
             return Ok(0);
         }
         loop {
-            let page = self.0.store.data_rows(&self.0.tenant, after.as_ref(), BATCH).await?;
+            let page = self.page(after.as_ref()).await?;
             let Some(last) = page.last() else { return Ok(count) };
             let is_child = |child: &&KeyRow| child.parent == row.full_id && child.state != KeyState::Destroyed;
             count += u64::try_from(page.iter().filter(is_child).count()).unwrap_or(u64::MAX);
@@ -317,8 +313,7 @@ impl Keys {
 
     /// The authentic row of a key of this tenant.
     async fn own_row(&self, kid: KeyId) -> Result<KeyRow, Error> {
-        let row = self.0.store.by_kid(kid).await?.ok_or(Error::UnknownKey)?;
-        self.authentic(&row)?;
+        let row = self.row_of(kid).await?.ok_or(Error::UnknownKey)?;
         if row.slot.tenant != self.0.tenant {
             return Err(Error::WrongScope);
         }
@@ -344,7 +339,7 @@ impl Keys {
 
     /// The row in another state from now on.
     pub(super) fn moved(&self, row: &KeyRow, state: KeyState, now: Timestamp) -> Result<KeyRow, Error> {
-        let mut next = row.clone();
+        let mut next = row.successor();
         (next.state, next.since) = (state, Some(now));
         next.authenticate(&self.0.root.mac_key)?;
         Ok(next)

@@ -27,6 +27,7 @@ mod report;
 mod revoke;
 mod rewrap;
 mod root;
+mod rows;
 mod shred;
 mod stage;
 mod sync;
@@ -57,7 +58,7 @@ use crate::id::{Fingerprint, KeyId};
 use crate::kms::KekSet;
 use crate::scope::{KeyUse, Scope};
 use crate::signer::Ed25519Signer;
-use crate::store::{KeyRow, KeyStore, RowKind, Slot};
+use crate::store::{KeyRow, KeyStore, Slot};
 
 /// The keys of one tenant in one key store. Cheap to clone; clones share one cache.
 ///
@@ -235,25 +236,6 @@ impl Keys {
     fn is_gone(&self, row: &KeyRow) -> bool {
         let anchored = self.0.anchored.as_ref();
         anchored.zip(row.full_id.as_ref()).is_some_and(|(anchored, id)| anchored.is_gone(id))
-    }
-
-    /// Refuses a row without the root key's MAC.
-    fn authentic(&self, row: &KeyRow) -> Result<(), Error> {
-        if row.is_authentic(&self.0.root.mac_key) { Ok(()) } else { Err(Error::RowRejected(row.kind)) }
-    }
-
-    /// Refuses rows that are not authentic, and rows of another slot than the one that was asked for: who can change the
-    /// store's tables can also change how they are searched.
-    fn authentic_in(&self, slot: &Slot, rows: &[KeyRow]) -> Result<(), Error> {
-        rows.iter().try_for_each(|row| {
-            self.authentic(row)?;
-            if row.slot == *slot { Ok(()) } else { Err(Error::RowRejected(row.kind)) }
-        })
-    }
-
-    /// The first tombstone among rows that were found authentic.
-    fn refuse_shredded(rows: &[KeyRow]) -> Result<(), Error> {
-        if rows.iter().any(|row| row.kind == RowKind::Tombstone) { Err(Error::Shredded) } else { Ok(()) }
     }
 
     /// How a key row names a scope.

@@ -51,6 +51,11 @@ pub(super) async fn reconcile(
     if found < expected && rollback == Rollback::Refuse {
         return Err(Error::RolledBack { found, expected });
     }
+    if rollback == Rollback::Accept {
+        anchored.accept_older_rows().await?;
+    }
+    // What the anchor knows of them was read before.
+    root.census(store).await?.domains.iter().try_for_each(|row| anchored.check(row))?;
     let mut replayed = Replayed::default();
     let tombstones = authentic(root, store).await?;
     let there = tombstones.iter().map(|row| &row.slot).collect::<HashSet<_>>();
@@ -74,6 +79,7 @@ pub(super) async fn reconcile(
         anchored.were_shredded(unknown, found).await?;
     }
     anchored.reached(generation(root, store).await?).await?;
+    anchored.note_seen().await?;
     Ok(replayed)
 }
 

@@ -43,7 +43,7 @@ impl Keys {
 
     /// The domain key rows that this key manager answers for: its tenant's, and the root key's. Destroyed ones have no key.
     pub(super) async fn domain_rows(&self) -> Result<Vec<KeyRow>, Error> {
-        let mut rows = self.0.root.census(&*self.0.store).await?.domains;
+        let mut rows = self.census().await?.domains;
         rows.retain(|row| row.slot.tenant == self.0.tenant || row.slot == Slot::root());
         rows.retain(|row| row.state != KeyState::Destroyed);
         Ok(rows)
@@ -52,7 +52,6 @@ impl Keys {
     /// How many copies were moved inside their KMS when the row was swapped, `None` when there was nothing to do.
     async fn rewrap_row(&self, mut row: KeyRow, current: &[Current]) -> Result<Option<u64>, Error> {
         for _ in 0..ATTEMPTS {
-            self.authentic(&row)?;
             let copies = envelope::decode(&row)?;
             if is_current(&copies, current) {
                 return Ok(None);
@@ -100,16 +99,10 @@ impl Keys {
 
     /// Puts other copies of the same key into a row.
     pub(super) async fn swap_copies(&self, row: &KeyRow, copies: &[DomainCopy]) -> Result<Committed, Error> {
-        let mut next = row.clone();
+        let mut next = row.successor();
         next.wrapped = envelope::encode(copies)?;
         next.authenticate(&self.0.root.mac_key)?;
-        Ok(self.0.store.commit(&Change::new().replace(row.clone(), next)).await?)
-    }
-
-    /// The row at the same place, as it is stored now.
-    pub(super) async fn read_again(&self, row: &KeyRow) -> Result<KeyRow, Error> {
-        let stored = self.0.store.slot(&row.slot).await?;
-        stored.into_iter().find(|other| other.same_place(row)).ok_or(Error::UnknownKey)
+        self.commit(&Change::new().replace(row.clone(), next)).await
     }
 }
 

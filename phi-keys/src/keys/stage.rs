@@ -54,7 +54,7 @@ impl Keys {
         self.domain(key_use, None).await?;
         let slot = Slot::new(self.0.tenant.clone(), key_use, None);
         for _ in 0..ATTEMPTS {
-            let mut census = self.0.root.census(&*self.0.store).await?;
+            let mut census = self.census().await?;
             if let Some(row) = staged(&census.domains, &slot) {
                 let change = self.changed(KeyAct::Staged, row, None, row.created)?;
                 Box::pin(self.complete_row(row.clone())).await?;
@@ -66,7 +66,7 @@ impl Keys {
             census.domains.push(row.clone());
             let next = census.generation.next(root::digest_of(self.backend(), &census.domains))?;
             let change = Change::new().replace(census.row, self.0.root.generation_row(&next, now)?).insert(row.clone());
-            if self.0.store.commit(&change).await? == Committed::Done {
+            if self.commit(&change).await? == Committed::Done {
                 self.note_generation(next.number).await?;
                 self.0.domains.forget(key_use);
                 return self.changed(KeyAct::Staged, &row, None, now);
@@ -86,7 +86,7 @@ impl Keys {
     pub async fn activate_domain_key(&self, key_use: KeyUse) -> Result<KeyChange, Error> {
         let slot = Slot::new(self.0.tenant.clone(), key_use, None);
         for _ in 0..ATTEMPTS {
-            let census = self.0.root.census(&*self.0.store).await?;
+            let census = self.census().await?;
             let row = staged(&census.domains, &slot).ok_or(NOTHING)?;
             let (now, until) = (self.now(), row.created.saturating_add(WINDOW));
             if now < until {
@@ -100,7 +100,7 @@ impl Keys {
             for old in &active {
                 change = change.replace((*old).clone(), self.moved(old, KeyState::DecryptOnly, now)?);
             }
-            if self.0.store.commit(&change).await? == Committed::Done {
+            if self.commit(&change).await? == Committed::Done {
                 self.0.domains.forget(key_use);
                 return self.changed(KeyAct::Activated, &next, active.last().copied(), now);
             }

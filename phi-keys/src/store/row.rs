@@ -17,6 +17,8 @@ const MAC_DOMAIN: &str = "phi/row/v1";
 const SINCE: u8 = 11;
 /// The tag of [`KeyRow::position`].
 const POSITION: u8 = 12;
+/// The tag of [`KeyRow::revision`].
+const REVISION: u8 = 13;
 /// The domain of the list that a wrapped key is bound to.
 const WRAP_DOMAIN: &str = "phi/wrap/v1";
 
@@ -194,6 +196,8 @@ pub struct KeyRow {
     pub since: Option<Timestamp>,
     /// Where a tombstone stands among the others, counted from 1.
     pub position: Option<u64>,
+    /// How often the row of a key was replaced by a newer one: an anchor knows an older copy of the row by it.
+    pub revision: u64,
     /// `HMAC-SHA-256` over all of the above under the store root key.
     pub mac: [u8; 32],
 }
@@ -213,17 +217,18 @@ impl KeyRow {
         wrapped: Vec<u8>,
         mac: [u8; 32],
     ) -> Self {
-        Self { kind, slot, version, full_id, parent, state, created, wrapped, since: None, position: None, mac }
+        let (since, position, revision) = (None, None, 0);
+        Self { kind, slot, version, full_id, parent, state, created, wrapped, since, position, revision, mac }
     }
 
     /// The fields that not every row has, for a store to keep as one value; empty when there is none.
     #[must_use]
     pub fn more(&self) -> Vec<u8> {
-        if self.since.is_none() && self.position.is_none() {
+        if self.since.is_none() && self.position.is_none() && self.revision == 0 {
             return Vec::new();
         }
         let mut list = Writer::new("");
-        // Two short fields in ascending order have an encoding.
+        // Three short fields in ascending order have an encoding.
         self.write_more(&mut list).map_or_else(|_| Vec::new(), |()| list.finish())
     }
 
@@ -245,6 +250,7 @@ impl KeyRow {
                     self.since = Some(Timestamp::from_unix_micros(since)).filter(|time| time.as_unix_micros() == since);
                 }
                 POSITION => self.position = Some(u64::from_be_bytes(number()?)),
+                REVISION => self.revision = u64::from_be_bytes(number()?),
                 unknown => return Err(StoreError::Unknown { column: "more", found: unknown.into() }),
             }
         }
@@ -255,7 +261,16 @@ impl KeyRow {
         if let Some(since) = self.since {
             list.field(SINCE, &since.as_unix_micros().to_be_bytes())?;
         }
-        self.position.map_or(Ok(()), |position| list.field(POSITION, &position.to_be_bytes()))
+        if let Some(position) = self.position {
+            list.field(POSITION, &position.to_be_bytes())?;
+        }
+        if self.revision == 0 { Ok(()) } else { list.field(REVISION, &self.revision.to_be_bytes()) }
+    }
+
+    /// The row that takes the place of this one, as yet with the same content and without a right MAC.
+    pub(crate) fn successor(&self) -> Self {
+        // At a row a nanosecond the number would last for five centuries.
+        Self { revision: self.revision.saturating_add(1), ..self.clone() }
     }
 
     /// Whether two rows compete for one place.
@@ -343,13 +358,16 @@ mod tests {
         assert_eq!(plain.more(), b"");
         let mut row = plain.clone();
         (row.since, row.position) = (Some(Timestamp::from_unix_micros(-7)), Some(u64::MAX));
+        row = row.successor();
         let more = row.more();
         assert_eq!(plain.clone().with_more(&more).unwrap(), row);
         assert_ne!(plain.mac_input().unwrap(), row.mac_input().unwrap());
 
-        let unknown = plain.clone().with_more(&[1, 13, 0, 0, 0, 0]);
-        assert!(matches!(unknown, Err(StoreError::Unknown { column: "more", found: 13 })), "{unknown:?}");
-        for bad in [&[0][..], &[1, 11, 0, 0, 0, 1, 0], &more[..more.len() - 1], &[&more[..], &[0]].concat()] {
+        let unknown = plain.clone().with_more(&[1, 14, 0, 0, 0, 0]);
+        assert!(matches!(unknown, Err(StoreError::Unknown { column: "more", found: 14 })), "{unknown:?}");
+        // What is absent while it is 0 is not written as 0.
+        let zero = [1, 13, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        for bad in [&[0][..], &[1, 11, 0, 0, 0, 1, 0], &zero, &more[..more.len() - 1], &[&more[..], &[0]].concat()] {
             assert!(matches!(plain.clone().with_more(bad), Err(StoreError::Malformed("more"))), "{bad:?}");
         }
     }

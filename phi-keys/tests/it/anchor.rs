@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use phi_keys::{
-    AnchorError, AnchorFuture, EphemeralKeyring, Error, FileAnchor, KeyUse, Keys, KeysBuilder, MemoryKeyStore,
-    SqliteKeyStore, StoreAnchor,
+    AnchorError, AnchorFuture, Change, Committed, EphemeralKeyring, Error, FileAnchor, KeyId, KeyRow, KeyStore, KeyUse,
+    Keys, KeysBuilder, MemoryKeyStore, RowKind, SqliteKeyStore, StoreAnchor,
 };
 use phi_types::{ManualClock, Timestamp};
 use sqlx::SqlitePool;
@@ -255,6 +255,98 @@ async fn without_its_anchor_nothing_is_shredded() {
     assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), kid);
     down.store(false, Ordering::SeqCst);
     assert_eq!(keys.shred(&subject("a")).await.unwrap().keys.len(), 1);
+}
+
+/// The row of a kid, as it is stored.
+async fn row_of(clinic: &Clinic, kid: KeyId) -> KeyRow {
+    SqliteKeyStore::new(clinic.database.pool.clone()).by_kid(kid).await.unwrap().unwrap()
+}
+
+async fn put_back(clinic: &Clinic, kept: &KeyRow) {
+    let now = row_of(clinic, kept.full_id.unwrap().kid()).await;
+    let back = Change::new().replace(now, kept.clone());
+    let store = SqliteKeyStore::new(clinic.database.pool.clone());
+    assert_eq!(store.commit(&back).await.unwrap(), Committed::Done);
+}
+
+#[tokio::test]
+async fn an_older_copy_of_a_row_is_neither_used_nor_worked_on() {
+    let clinic = Clinic::new().await;
+    let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+    let old = keys.data_key(&patient("a")).await.unwrap().kid();
+    let parent = keys.domain_key(KeyUse::Data).await.unwrap().kid();
+    // One that learns of the rows from the anchor, and one with an anchor of its own that reads them.
+    let reader = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+    let apart = FileAnchor::create(clinic.database.folder.path().join("apart")).unwrap();
+    let apart = clinic.builder(&clinic.database.pool).anchor(apart).build().await.unwrap();
+    let (data, domain) = (row_of(&clinic, old).await, row_of(&clinic, parent).await);
+    let new = keys.rotate_data_key(&patient("a")).await.unwrap().key.kid();
+    apart.data_key(&patient("a")).await.unwrap();
+
+    put_back(&clinic, &data).await;
+    clinic.clock.advance(LEASE);
+    for keys in [&keys, &reader, &apart] {
+        let all = [
+            keys.data_key(&patient("a")).await.map(drop),
+            keys.data_key_by_id(new, &patient("a")).await.map(drop),
+            keys.data_key_many(&[(&patient("a"), Some(old)), (&patient("b"), None)]).await.swap_remove(0).map(drop),
+            keys.rotate_data_key(&patient("a")).await.map(drop),
+            keys.retire(old, &|_| async { Ok(0) }).await.map(drop),
+            keys.rewrap_data_keys().await.map(drop),
+        ];
+        for (at, outcome) in all.iter().enumerate() {
+            assert!(matches!(outcome, Err(Error::RowOutdated(RowKind::Data))), "{at}: {outcome:?}");
+        }
+        keys.data_key(&patient("b")).await.unwrap();
+    }
+    let _ = reader.shred(&subject("a")).await.unwrap();
+
+    let _ = keys.rotate_domain_key(KeyUse::Data).await.unwrap();
+    put_back(&clinic, &domain).await;
+    clinic.clock.advance(LEASE);
+    let all = [
+        keys.data_key(&patient("b")).await.map(drop),
+        keys.rotate_domain_key(KeyUse::Data).await.map(drop),
+        keys.stage_domain_key(KeyUse::Data).await.map(drop),
+        keys.rewrap().await.map(drop),
+        keys.complete().await.map(drop),
+        keys.kek_versions().await.map(drop),
+        clinic.anchored(&clinic.database.pool).build().await.map(drop),
+    ];
+    for (at, outcome) in all.iter().enumerate() {
+        assert!(matches!(outcome, Err(Error::RowOutdated(RowKind::Domain))), "{at}: {outcome:?}");
+    }
+    // Restored on purpose, and from then on as it is.
+    let keys = clinic.anchored(&clinic.database.pool).dangerous_accept_rollback().build().await.unwrap();
+    keys.data_key(&patient("b")).await.unwrap();
+    clinic.anchored(&clinic.database.pool).build().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_the_anchor_could_not_note_is_noted_later() {
+    let clinic = Clinic::new().await;
+    let down = Arc::new(AtomicBool::new(false));
+    let anchor = Down { anchor: FileAnchor::open(anchor_of(&clinic.database)).unwrap(), down: Arc::clone(&down) };
+    let keys = clinic.builder(&clinic.database.pool).anchor(anchor).build().await.unwrap();
+    let old = keys.data_key(&patient("a")).await.unwrap().kid();
+    let kept = row_of(&clinic, old).await;
+    down.store(true, Ordering::SeqCst);
+    assert!(matches!(keys.rotate_data_key(&patient("a")).await, Err(Error::Anchor(AnchorError::Unavailable(_)))));
+    // It was rotated, and this process knows it; reading does not need the anchor to take anything.
+    clinic.clock.advance(LEASE);
+    assert_ne!(keys.data_key(&patient("a")).await.unwrap().kid(), old);
+    assert_eq!(clinic.anchored(&clinic.database.pool).build().await.unwrap().replayed().subjects, 0);
+    put_back(&clinic, &kept).await;
+    clinic.clock.advance(LEASE);
+    assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::RowOutdated(_))));
+    let another = || clinic.anchored(&clinic.database.pool).build();
+    another().await.unwrap().data_key_by_id(old, &patient("a")).await.unwrap();
+    // The next reading tells the anchor.
+    down.store(false, Ordering::SeqCst);
+    clinic.clock.advance(LEASE);
+    assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::RowOutdated(_))));
+    let refused = another().await.unwrap().data_key_by_id(old, &patient("a")).await;
+    assert!(matches!(refused, Err(Error::RowOutdated(RowKind::Data))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use phi_keys::{
-    Change, Committed, Error, KeyId, KeyRow, KeyStore, KeyUse, Keys, MemoryKeyStore, Residue, Slot, StoreFuture,
+    Change, Committed, Error, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore, Residue, Revocation,
+    Slot, StoreFuture,
 };
 use tokio::sync::{Barrier, Semaphore};
 
@@ -145,13 +146,27 @@ async fn a_shred_wins_against_every_reader() {
     }
 }
 
-/// A store whose readers of data keys wait, with what they read, until they are let go.
+/// A store whose next reader of data keys, of a kid or of all domain keys waits, with what it read, until it is let go.
 #[derive(Debug)]
 struct Paused {
     inner: Arc<MemoryKeyStore>,
     reading: AtomicBool,
     arrived: Semaphore,
     go: Semaphore,
+}
+
+impl Paused {
+    fn new() -> Arc<Self> {
+        let (inner, reading) = (Arc::default(), AtomicBool::new(false));
+        Arc::new(Self { inner, reading, arrived: Semaphore::new(0), go: Semaphore::new(0) })
+    }
+
+    async fn hold(&self) {
+        if self.reading.swap(false, Ordering::SeqCst) {
+            self.arrived.add_permits(1);
+            self.go.acquire().await.unwrap().forget();
+        }
+    }
 }
 
 impl KeyStore for Paused {
@@ -166,20 +181,27 @@ impl KeyStore for Paused {
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
             let rows = self.inner.slot(slot).await;
-            if slot.scope.is_some() && self.reading.swap(false, Ordering::SeqCst) {
-                self.arrived.add_permits(1);
-                self.go.acquire().await.unwrap().forget();
+            if slot.scope.is_some() {
+                self.hold().await;
             }
             rows
         })
     }
 
     fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
+        Box::pin(async move {
+            let rows = self.inner.by_kid(kid).await;
+            self.hold().await;
+            rows
+        })
     }
 
     fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
+        Box::pin(async move {
+            let rows = self.inner.domain_rows().await;
+            self.hold().await;
+            rows
+        })
     }
 
     fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
@@ -192,7 +214,11 @@ impl KeyStore for Paused {
         after: Option<&'a KeyRow>,
         limit: NonZeroU32,
     ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
+        Box::pin(async move {
+            let rows = self.inner.data_rows(tenant, after, limit).await;
+            self.hold().await;
+            rows
+        })
     }
 
     fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
@@ -203,12 +229,7 @@ impl KeyStore for Paused {
 #[tokio::test]
 async fn who_read_before_a_shred_and_comes_back_after_it_gets_nothing() {
     for by_kid in [false, true] {
-        let store = Arc::new(Paused {
-            inner: Arc::new(MemoryKeyStore::new()),
-            reading: AtomicBool::new(false),
-            arrived: Semaphore::new(0),
-            go: Semaphore::new(0),
-        });
+        let store = Paused::new();
         let kms = Watched::new();
         let build = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
         let kid = build().await.unwrap().data_key(&patient("a")).await.unwrap().kid();
@@ -228,6 +249,47 @@ async fn who_read_before_a_shred_and_comes_back_after_it_gets_nothing() {
         let refused = reader.await.unwrap();
         assert!(matches!(refused, Err(Error::Shredded)), "{refused:?}");
         assert_eq!(keys.cached(), 0);
+    }
+}
+
+/// To the anchor, a row that is replaced after it was read looks like an older one that was put back.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_row_that_is_replaced_while_it_is_read_is_read_again() {
+    use phi_keys::{EphemeralKeyring, FileAnchor, KmsAdmin};
+
+    for read in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let anchor = FileAnchor::create(folder.path().join("anchor")).unwrap();
+        let (store, kek) = (Paused::new(), Arc::new(EphemeralKeyring::generate().unwrap()));
+        let builder = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kek)).anchor(anchor);
+        let keys = builder.build().await.unwrap();
+        let kid = keys.data_key(&patient("a")).await.unwrap().kid();
+        let _ = keys.revoke(&Revocation::All).await.unwrap();
+
+        store.reading.store(true, Ordering::SeqCst);
+        let reader = tokio::spawn({
+            let keys = keys.clone();
+            async move {
+                match read {
+                    0 => keys.data_key_by_id(kid, &patient("a")).await.map(drop),
+                    1 => keys.reinstate(kid).await.map(drop),
+                    2 => keys.rewrap_data_keys().await.map(drop),
+                    _ => keys.kek_versions().await.map(drop),
+                }
+            }
+        });
+        store.arrived.acquire().await.unwrap().forget();
+        let _ = keys.rotate_data_key(&patient("a")).await.unwrap();
+        let _ = KmsAdmin::rotate(&*kek).await.unwrap();
+        assert_eq!(keys.rewrap().await.unwrap().rewrapped, 2);
+        store.go.add_permits(1);
+        let outcome = reader.await.unwrap();
+        let as_it_is = match read {
+            1 => matches!(outcome, Err(Error::State(KeyState::DecryptOnly))),
+            _ => outcome.is_ok(),
+        };
+        assert!(as_it_is, "{read}: {outcome:?}");
     }
 }
 

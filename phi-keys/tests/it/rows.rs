@@ -420,7 +420,7 @@ async fn a_row_that_only_a_later_version_knows_is_named_as_such() {
     let keys = Keys::builder(store.clone()).kek(EphemeralKeyring::generate().unwrap()).build().await.unwrap();
     let kid = keys.data_key(&patient("a")).await.unwrap().kid();
     for (update, expected) in
-        [("state = 6", ("state", 6)), ("key_use = 9", ("key_use", 9)), ("more = x'010d00000000'", ("more", 13))]
+        [("state = 6", ("state", 6)), ("key_use = 9", ("key_use", 9)), ("more = x'010e00000000'", ("more", 14))]
     {
         let mut transaction = database.pool.begin().await.unwrap();
         let update = format!("UPDATE phi_keys_row SET {update} WHERE kind = 2");
