@@ -9,6 +9,7 @@ use phi_types::Timestamp;
 use crate::anchor::AnchorError;
 use crate::backend::NotApproved;
 use crate::f1::SealError;
+use crate::id::KeyId;
 use crate::kms::{KmsError, WrappedError};
 use crate::random::NoRandomness;
 use crate::signer::SignError;
@@ -37,8 +38,13 @@ pub enum Error {
     State(KeyState),
     /// A row of the key store does not carry the MAC of the store root key: forged, or altered by hand.
     RowRejected(RowKind),
-    /// A row of the key store is authentic, but the anchor knows a newer one in its place: an old copy was put back.
-    RowOutdated(RowKind),
+    /// A row of the key store is authentic, but the anchor knows another one that took its place: an old copy was put back.
+    RowOutdated {
+        /// What the row is.
+        kind: RowKind,
+        /// Whose row it is.
+        kid: KeyId,
+    },
     /// The wrapped key of a row does not open, or is not the key that the row names.
     KeyRejected(RowKind),
     /// The store's root key is not the pinned one.
@@ -129,9 +135,9 @@ impl fmt::Display for Error {
                 f,
                 "a {kind} is not authentic: it was forged or altered outside this crate; restore the key tables and look for who wrote it"
             ),
-            Self::RowOutdated(kind) => write!(
+            Self::RowOutdated { kind, kid } => write!(
                 f,
-                "a {kind} is older than the one that the anchor knows: an old copy was put back; restore the newest key tables, or accept these for good with `dangerous_accept_rollback`"
+                "the {kind} of {kid} is not the one that the anchor knows: an old copy was put back; restore the newest one, or accept the key tables as they are for good with `dangerous_accept_rollback`"
             ),
             Self::KeyRejected(kind) => write!(f, "the wrapped key of a {kind} does not open to the key that the row names"),
             Self::RootMismatch => f.write_str(

@@ -141,7 +141,7 @@
 //! - A row that was altered, forged or moved: [`Error::RowRejected`]. A domain key row that was removed:
 //!   [`Error::Incomplete`].
 //! - A tombstone that was removed: [`Error::Forgotten`]. A store that is older than its anchor: [`Error::RolledBack`]; a single
-//!   row that is: [`Error::RowOutdated`].
+//!   row that is: [`Error::RowOutdated`]. With an anchor that takes nothing no row of a key is replaced, and every key can be had.
 //! - A store that is not the pinned one: [`Error::RootMismatch`], [`Error::RootMissing`] or [`Error::RootNotPinned`].
 //! - A keyring file that is missing, readable by others, cut off, altered, of a later version, or locked with another
 //!   passphrase: a [`KeyringError`] each.
@@ -151,8 +151,8 @@
 //! # Security
 //! Whoever can **write the database** cannot make, alter or move a key row unnoticed. They can delete rows: a missing domain
 //! key or tombstone is noticed when the store is opened, a missing data key shows as an unknown kid. They can put back rows
-//! that they kept. With an anchor ([`KeysBuilder::anchor`]) an older copy of a row or of the whole store is refused, and neither a
-//! shredded nor a destroyed key comes back. Without one, a shredded key works again beside those who have the store open
+//! that they kept. With an anchor ([`KeysBuilder::anchor`]) an older copy of a row or of the whole store is refused by whoever has read the
+//! anchor since, once in a lease at the latest, and neither a shredded nor a destroyed key comes back. Without one, a shredded key works again beside those who have the store open
 //! already, an older copy of a row passes for the newest, and so does one of the whole store unless its generation was noted
 //! elsewhere ([`KeysBuilder::at_least_generation`]). Whoever can **read the database and the keyring file** still
 //! lacks the passphrase or key file; whoever has all three has every key.

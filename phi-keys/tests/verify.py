@@ -365,17 +365,26 @@ def make_vectors():
         key = carrier_key(carrier, context, kek_id, algorithm, binding)
         carriers.append(case | {"context": context.hex(), "carrier_key": key.hex()})
     root = pattern(0x11, 32)
+    rows = []
+    for kind, further in ((2, [(11, (1 << 50).to_bytes(8, "big")), (13, (3).to_bytes(8, "big"))]), (2, []), (3, [(12, (7).to_bytes(8, "big"))])):
+        row = {"kind": kind, "tenant": "clinic é", "key_use": 2, "scope": pattern(0x22, 32).hex(), "version": 2 * (kind == 2)}
+        row |= {"full_id": pattern(1, 32).hex(), "parent": pattern(2, 32).hex()} if kind == 2 else {"full_id": "", "parent": ""}
+        row |= {"state": 3 if kind == 2 else 5, "created": -5, "wrapped": pattern(9, 64).hex()}
+        row["more"] = tlv("", further).hex() if further else ""
+        rows.append(row | {"mac": row_mac(root, row).hex()})
     ids = pattern(0x80, 64)
-    revision = lambda start, number: pattern(start, 16) + number.to_bytes(8, "big")
+    revision = lambda start, number: pattern(start, 16) + number.to_bytes(8, "big") + pattern(start + 16, 8)
+    replaced = lambda accepted, rows: [(1, b"\x04"), (2, (9).to_bytes(8, "big")), (7, rows), (8, accepted.to_bytes(4, "big"))]
     shredded = [(1, b"\x02"), (2, (7).to_bytes(8, "big")), (3, "clinic é".encode()), (4, b"\x02"), (5, pattern(0x22, 32)), (6, ids)]
     records = [
         anchor_record(root, [(1, b"\x01"), (2, (6).to_bytes(8, "big"))]),
         anchor_record(root, shredded),
         anchor_record(root, shredded[:5] + [(6, b"")]),
         anchor_record(root, [(1, b"\x03"), (2, (9).to_bytes(8, "big")), (6, ids[:32])]),
-        anchor_record(root, [(1, b"\x04"), (2, (9).to_bytes(8, "big")), (7, revision(0x50, 1) + revision(0x60, 2))]),
+        anchor_record(root, replaced(0, revision(0x50, 1) + revision(0x60, 2))),
         anchor_record(root, [(1, b"\x05"), (2, (9).to_bytes(8, "big"))]),
-        anchor_record(root, [(1, b"\x04"), (2, (9).to_bytes(8, "big")), (7, revision(0x60, 1 << 40))]),
+        anchor_record(root, replaced(1, revision(0x60, 1 << 40))),
+        anchor_record(root, replaced(0, revision(0x60, 1 << 41))),
     ]
     anchor = {"root": root.hex(), "mac_key": expand(root, "phi/v1/anchor").hex(), "records": [r.hex() for r in records]}
     anchor["file"] = anchor_file(records).hex()
@@ -396,6 +405,7 @@ def make_vectors():
         "tlv": lists,
         "f1_under_phi_v1_wrap": sealed,
         "wrapped_carriers": carriers,
+        "rows": {"root": root.hex(), "rows": rows},
         "anchor": anchor,
         "certificates": certificates,
     }

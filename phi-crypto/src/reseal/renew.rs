@@ -179,7 +179,7 @@ const fn is_for_good(error: &phi_keys::Error) -> bool {
             | phi_keys::Error::WrongScope
             | phi_keys::Error::State(_)
             | phi_keys::Error::RowRejected(_)
-            | phi_keys::Error::RowOutdated(_)
+            | phi_keys::Error::RowOutdated { .. }
             | phi_keys::Error::KeyRejected(_)
     )
 }

@@ -174,9 +174,10 @@ impl KeysBuilder {
         self
     }
 
-    /// Opens a store that is older than its anchor says, or whose rows are, or from which tombstones are missing that no anchor knows. To be
-    /// used once, after a database was restored on purpose: values that were sealed since the backup under keys made since
-    /// then are lost, and what was shredded since then without an anchor is readable again.
+    /// Opens a store that is older than its anchor says, or whose rows are, or from which tombstones are missing that no
+    /// anchor knows. To be used once, after a database was restored on purpose, while nobody else has it open: all key rows
+    /// are read, and are the newest from then on for whoever has this anchor. Values that were sealed since the backup under
+    /// keys made since then are lost, and what was shredded since then without an anchor is readable again.
     pub fn dangerous_accept_rollback(mut self) -> Self {
         self.rollback = Rollback::Accept;
         self

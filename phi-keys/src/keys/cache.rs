@@ -22,8 +22,8 @@ pub(super) struct Cache {
     inner: RwLock<Inner>,
 }
 
-/// A lookup among many keys costs what it touches of memory that is in no processor's cache. So the maps hold numbers only
-/// and stay small, and what they find is compared with what was asked for in one compact entry.
+/// A lookup among many keys costs what it touches of memory that is in no processor's cache, one after the other. So the
+/// maps are keyed by numbers and stay small, and lead to the key itself, which says whether it is the one that was asked for.
 #[derive(Default)]
 struct Inner {
     entries: Vec<Option<Entry>>,
@@ -41,7 +41,13 @@ struct Inner {
 
 /// Where an entry may be, by a number that is spread evenly already: of two entries with one number, the older one is not
 /// found and read again.
-type Index = HashMap<u64, usize, BuildHasherDefault<Even>>;
+type Index = HashMap<u64, Place, BuildHasherDefault<Even>>;
+
+/// Where an entry is, and its key.
+struct Place {
+    at: usize,
+    cell: Arc<Cell>,
+}
 
 /// Takes a number for its own hash.
 #[derive(Default)]
@@ -70,7 +76,6 @@ fn half(kid: KeyId) -> u64 {
 /// A data key as it was read from the store.
 #[derive(Clone)]
 pub(super) struct Entry {
-    name: Name,
     pub(super) cell: Arc<Cell>,
     pub(super) is_active: bool,
     /// How often it had been handed out when the hand last came by.
@@ -102,20 +107,19 @@ impl Cache {
 
     /// The active key of a scope.
     pub(super) fn active(&self, scope: &Scope) -> Option<Found> {
-        let inner = self.read();
-        self.hand_out(inner.entry(inner.active_place(scope)?)?)
+        self.hand_out(&self.read().active_place(scope)?.cell)
     }
 
     /// The key of a kid, or the reason why this scope cannot have it.
     pub(super) fn by_kid(&self, kid: KeyId, scope: &Scope) -> Result<Option<Found>, Error> {
         let inner = self.read();
-        let Some(entry) = inner.place(kid).and_then(|at| inner.entry(at)) else { return Ok(None) };
-        if entry.is_of(scope) { Ok(self.hand_out(entry)) } else { Err(Error::WrongScope) }
+        let Some(place) = inner.place(kid) else { return Ok(None) };
+        if inner.is_of(place, scope) { Ok(self.hand_out(&place.cell)) } else { Err(Error::WrongScope) }
     }
 
-    fn hand_out(&self, entry: &Entry) -> Option<Found> {
-        let uses = entry.cell.uses.fetch_add(1, Ordering::Relaxed);
-        if uses < self.limits.uses.get() { entry.cell.hand_out() } else { None }
+    fn hand_out(&self, cell: &Arc<Cell>) -> Option<Found> {
+        let uses = cell.uses.fetch_add(1, Ordering::Relaxed);
+        if uses < self.limits.uses.get() { cell.hand_out(&self.gate) } else { None }
     }
 
     /// Whether the scope may be read from the store at all.
@@ -135,7 +139,7 @@ impl Cache {
         }
         let handle = Handle { cell: Arc::clone(&entry.cell), generation };
         // Its former self goes first: it may have been active, and must not go on sealing with a new lease.
-        if let Some(former) = inner.place(handle.cell.full_id.kid()) {
+        if let Some(former) = inner.place(handle.cell.full_id.kid()).map(|former| former.at) {
             inner.remove(former);
         }
         let weight = entry.weight();
@@ -152,21 +156,25 @@ impl Cache {
     /// Stretches the lease of a key that cannot be read again, within the grace for outages.
     pub(super) fn stretch(&self, scope: &Scope, kid: Option<KeyId>) -> Option<Handle> {
         let mut inner = self.write();
-        let at = match kid {
-            Some(kid) => inner.place(kid)?,
+        let place = match kid {
+            Some(kid) => inner.place(kid).filter(|place| inner.is_of(place, scope))?,
             None => inner.active_place(scope)?,
         };
-        let entry = inner.entries.get_mut(at)?.as_mut().filter(|entry| entry.is_of(scope))?;
-        entry.cell = entry.cell.stretched(self.limits.grace)?;
-        entry.seen = 0;
-        Some(Handle { cell: Arc::clone(&entry.cell), generation: self.gate.generation() })
+        let (at, cell) = (place.at, place.cell.stretched(self.limits.grace)?);
+        let handle = Handle { cell: Arc::clone(&cell), generation: self.gate.generation() };
+        let entry = inner.remove(at)?;
+        inner.put(Entry { cell, seen: 0, ..entry });
+        Some(handle)
     }
 
     /// Forgets which key of a scope seals; what it sealed is still opened from memory.
     pub(super) fn forget_active(&self, scope: &Scope) {
         let mut inner = self.write();
-        let number = Name::of(scope).hash(scope, &inner.hasher);
-        inner.active.remove(&number);
+        if let Some(at) = inner.active_place(scope).map(|place| place.at)
+            && let Some(entry) = inner.remove(at)
+        {
+            inner.put(Entry { is_active: false, ..entry });
+        }
     }
 
     /// Forgets a scope, ends every lease and lets nobody read the scope until [`unblock`](Self::unblock).
@@ -221,19 +229,15 @@ impl Cache {
 
 impl Entry {
     pub(super) fn new(origin: Origin, cell: Arc<Cell>, is_active: bool) -> Self {
-        Self { name: Name::of(&origin.scope), cell, is_active, seen: 0, origin: Box::new(origin) }
+        Self { cell, is_active, seen: 0, origin: Box::new(origin) }
     }
 
     fn is_of(&self, scope: &Scope) -> bool {
-        self.is_named(Name::of(scope), scope)
-    }
-
-    fn is_named(&self, name: Name, scope: &Scope) -> bool {
-        self.name.is(&self.origin.scope, name, scope)
+        self.origin.scope == *scope
     }
 
     fn number(&self, hasher: &RandomState) -> u64 {
-        self.name.hash(&self.origin.scope, hasher)
+        self.cell.name.hash(&self.origin.scope, hasher)
     }
 
     /// The bytes that it takes in memory, without the slack of allocator and maps.
@@ -242,7 +246,7 @@ impl Entry {
             + size_of::<Cell>()
             + size_of::<Origin>()
             + 2 * size_of::<usize>()
-            + 2 * size_of::<(u64, usize)>();
+            + 2 * size_of::<(u64, Place)>();
         let (_, name) = self.origin.scope.parts();
         FIXED.saturating_add(name.len())
     }
@@ -258,16 +262,23 @@ impl Inner {
     }
 
     /// Where the active key of a scope is.
-    fn active_place(&self, scope: &Scope) -> Option<usize> {
+    fn active_place(&self, scope: &Scope) -> Option<&Place> {
         let name = Name::of(scope);
-        let at = *self.active.get(&name.hash(scope, &self.hasher))?;
-        self.entry(at).is_some_and(|entry| entry.is_named(name, scope)).then_some(at)
+        let place = self.active.get(&name.hash(scope, &self.hasher))?;
+        self.is_named(place, name, scope).then_some(place)
     }
 
     /// Where the key of a kid is.
-    fn place(&self, kid: KeyId) -> Option<usize> {
-        let at = *self.by_kid.get(&half(kid))?;
-        self.entry(at).is_some_and(|entry| entry.cell.full_id.kid() == kid).then_some(at)
+    fn place(&self, kid: KeyId) -> Option<&Place> {
+        self.by_kid.get(&half(kid)).filter(|place| place.cell.full_id.kid() == kid)
+    }
+
+    fn is_of(&self, place: &Place, scope: &Scope) -> bool {
+        self.is_named(place, Name::of(scope), scope)
+    }
+
+    fn is_named(&self, place: &Place, name: Name, scope: &Scope) -> bool {
+        place.cell.name.is(name, || self.entry(place.at).is_some_and(|entry| entry.is_of(scope)))
     }
 
     fn put(&mut self, entry: Entry) {
@@ -277,30 +288,31 @@ impl Inner {
         });
         let Some(place) = self.entries.get_mut(at) else { return };
         self.bytes += entry.weight();
-        self.by_kid.insert(half(entry.cell.full_id.kid()), at);
+        let found_at = || Place { at, cell: Arc::clone(&entry.cell) };
+        self.by_kid.insert(half(entry.cell.full_id.kid()), found_at());
         if entry.is_active {
-            self.active.insert(entry.number(&self.hasher), at);
+            self.active.insert(entry.number(&self.hasher), found_at());
         }
         *place = Some(entry);
     }
 
-    fn remove(&mut self, at: usize) {
-        let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else { return };
+    fn remove(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.get_mut(at)?.take()?;
         let numbers = (half(entry.cell.full_id.kid()), entry.number(&self.hasher));
         for (index, number) in [(&mut self.by_kid, numbers.0), (&mut self.active, numbers.1)] {
-            if index.get(&number) == Some(&at) {
+            if index.get(&number).is_some_and(|place| place.at == at) {
                 index.remove(&number);
             }
         }
         self.bytes = self.bytes.saturating_sub(entry.weight());
         self.free.push(at);
+        Some(entry)
     }
 
     fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> usize {
         let gone = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(&which));
         let gone = gone.map(|(at, _)| at).collect::<Vec<_>>();
-        gone.iter().for_each(|at| self.remove(*at));
-        gone.len()
+        gone.iter().filter_map(|at| self.remove(*at)).count()
     }
 
     /// Takes one entry out. There must be one.
@@ -311,7 +323,8 @@ impl Inner {
             let Some(entry) = self.entries.get_mut(at).and_then(Option::as_mut) else { continue };
             let uses = entry.cell.uses.load(Ordering::Relaxed);
             if uses == entry.seen {
-                return self.remove(at);
+                self.remove(at);
+                return;
             }
             // The second round finds every entry as it was seen, so the loop ends.
             entry.seen = uses;
@@ -338,9 +351,10 @@ mod tests {
 
     fn entry(gate: &Arc<Gate>, name: &str, key: u8, is_active: bool) -> Entry {
         let (key, lease) = ([key; 32], gate.begin());
-        let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), gate, lease);
-        let parent = derive::full_id(&[0xff; 32]);
-        Entry::new(Origin { scope: Scope::group(name), pseudonym: [0; 32], parent }, cell, is_active)
+        let scope = Scope::group(name);
+        let above = Cell::new(Zeroizing::new([0xff; 32]), derive::full_id(&[0xff; 32]), gate, lease);
+        let cell = Cell::below(&above, &scope, Zeroizing::new(key), derive::full_id(&key), gate, lease);
+        Entry::new(Origin { scope, pseudonym: [0; 32], parent: above.full_id }, cell, is_active)
     }
 
     fn cache(gate: &Arc<Gate>, limits: Limits) -> Cache {
@@ -434,7 +448,7 @@ mod tests {
             clock.advance(Duration::from_secs(30));
             drop(cache.insert(entry(&gate, "young", 2, true)));
             clock.advance(grace + Duration::from_secs(30) - Duration::from_micros(1));
-            assert_eq!((cache.reap(), bytes.strong_count()), (0, 1));
+            assert_eq!((cache.reap(), bytes.strong_count() > 0), (0, true));
             clock.advance(Duration::from_micros(1));
             assert_eq!((cache.reap(), cache.len()), (1, 1));
             assert_eq!(bytes.strong_count(), 0, "nobody holds the key, so its bytes are wiped");

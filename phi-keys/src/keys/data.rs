@@ -70,7 +70,7 @@ impl Keys {
         };
         match &read {
             Err(error) if error.is_outage() => data.cache.stretch(scope, kid).map_or(read, Ok),
-            Err(Error::Shredded | Error::RowRejected(_) | Error::RowOutdated(_) | Error::KeyRejected(_)) => {
+            Err(Error::Shredded | Error::RowRejected(_) | Error::RowOutdated { .. } | Error::KeyRejected(_)) => {
                 // Nothing that this scope's rows said before holds any longer.
                 data.cache.forget(scope);
                 read
@@ -152,9 +152,6 @@ impl Keys {
         // written its tombstone before the rows are read.
         let lease = self.0.data.gate.begin();
         self.0.data.cache.admit(scope)?;
-        if let Some(anchored) = &self.0.anchored {
-            anchored.refresh(&self.0.data.gate).await?;
-        }
         Ok((lease, self.live_rows(slot).await?))
     }
 
@@ -167,7 +164,7 @@ impl Keys {
         }
         let parent = self.domain(KeyUse::Data, Some(parent)).await?;
         let key = envelope::unwrap(self.backend(), &parent.cell.key, row, &row.wrapped)?;
-        let cell = Cell::below(&parent.cell, key, full_id, &self.0.data.gate, lease);
+        let cell = Cell::below(&parent.cell, scope, key, full_id, &self.0.data.gate, lease);
         let origin = Origin {
             scope: scope.clone(),
             pseudonym: row.slot.scope.ok_or(Error::RowRejected(row.kind))?,

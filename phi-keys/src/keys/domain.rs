@@ -204,7 +204,6 @@ impl Keys {
         if self.commit(&change).await? != Committed::Done {
             return Ok(None);
         }
-        self.note_generation(next.number).await?;
         Ok(Some(made))
     }
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use phi_types::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
+use super::name::Name;
 use super::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::backend::Backend;
 use crate::derive::{KEY_LEN, Label};
 use crate::error::Expired;
 use crate::id::{FullId, KeyId};
+use crate::scope::Scope;
 
 /// A lease is renewed ahead of its end once less than this part of it is left.
 const AHEAD: u32 = 5;
@@ -111,13 +113,15 @@ impl Lease {
 /// A key that was unwrapped. Wiped when the last handle is dropped. What a lookup reads comes first, so that it is together.
 #[repr(C)]
 pub(super) struct Cell {
-    gate: Arc<Gate>,
     /// How often it was handed out.
     pub(super) uses: AtomicU64,
     /// Whether somebody is renewing the lease ahead of its end.
     renewing: AtomicBool,
     pub(super) lease: Lease,
+    /// Of the scope whose key it is; that of no scope for a domain key.
+    pub(super) name: Name,
     pub(super) full_id: FullId,
+    gate: Arc<Gate>,
     pub(super) key: Zeroizing<[u8; KEY_LEN]>,
     /// When the lease ends with which it was read; a lease that was stretched in an outage ends later.
     pub(super) until: Moment,
@@ -125,34 +129,43 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn new(key: Zeroizing<[u8; KEY_LEN]>, full_id: FullId, gate: &Arc<Gate>, lease: Lease) -> Arc<Self> {
-        Arc::new(Self::until(key, full_id, gate, lease, lease.end))
+        Arc::new(Self::until(Name::NONE, key, full_id, gate, lease, lease.end))
     }
 
-    /// A key below another one, beyond whose own time no outage stretches it.
+    /// The key of a scope below another key, beyond whose own time no outage stretches it.
     pub(super) fn below(
         parent: &Self,
+        scope: &Scope,
         key: Zeroizing<[u8; KEY_LEN]>,
         full_id: FullId,
         gate: &Arc<Gate>,
         lease: Lease,
     ) -> Arc<Self> {
-        Arc::new(Self::until(key, full_id, gate, lease, lease.end.earlier(parent.until)))
+        let until = lease.end.earlier(parent.until);
+        Arc::new(Self::until(Name::of(scope), key, full_id, gate, lease, until))
     }
 
-    fn until(key: Zeroizing<[u8; KEY_LEN]>, full_id: FullId, gate: &Arc<Gate>, lease: Lease, until: Moment) -> Self {
+    fn until(
+        name: Name,
+        key: Zeroizing<[u8; KEY_LEN]>,
+        full_id: FullId,
+        gate: &Arc<Gate>,
+        lease: Lease,
+        until: Moment,
+    ) -> Self {
         let (uses, renewing) = (AtomicU64::new(1), AtomicBool::new(false));
-        Self { key, full_id, gate: Arc::clone(gate), lease, until, uses, renewing }
+        Self { uses, renewing, lease, name, full_id, gate: Arc::clone(gate), key, until }
     }
 
     /// The same key with another lease.
     fn with_lease(&self, lease: Lease) -> Arc<Self> {
-        Arc::new(Self::until(self.key.clone(), self.full_id, &self.gate, lease, self.until))
+        Arc::new(Self::until(self.name, self.key.clone(), self.full_id, &self.gate, lease, self.until))
     }
 
     /// The monotonic time, unless the lease's time has come, whatever the generation. A tick late at most: whoever waits for
     /// the end of a lease allows for more than that.
-    fn time_left_at(&self) -> Option<Duration> {
-        let (now, wall) = self.gate.clock.recent();
+    fn time_left_at(&self, gate: &Gate) -> Option<Duration> {
+        let (now, wall) = gate.clock.recent();
         (now < self.lease.end.monotonic && wall < self.lease.end.wall).then_some(now)
     }
 
@@ -168,11 +181,11 @@ impl Cell {
         self.lease.end.has_come(now) && self.until.plus(grace).has_come(now)
     }
 
-    /// A handle on a key that is in a cache, if its time has not come. Called under the cache's lock, so that a revocation
-    /// comes before (and the key is no longer there) or after (and ends the handle).
-    pub(super) fn hand_out(self: &Arc<Self>) -> Option<Found> {
-        let now = self.time_left_at()?;
-        let handle = Handle { cell: Arc::clone(self), generation: self.gate.generation() };
+    /// A handle on a key that is in a cache with this gate, if its time has not come. Called under the cache's lock, so that a
+    /// revocation comes before (and the key is no longer there) or after (and ends the handle).
+    pub(super) fn hand_out(self: &Arc<Self>, gate: &Gate) -> Option<Found> {
+        let now = self.time_left_at(gate)?;
+        let handle = Handle { cell: Arc::clone(self), generation: gate.generation() };
         if now < self.lease.ahead || self.renewing.swap(true, Ordering::AcqRel) {
             return Some(Found::Live(handle));
         }
@@ -219,7 +232,8 @@ impl Handle {
     }
 
     fn live_at(&self) -> Option<Duration> {
-        if self.generation == self.cell.gate.generation() { self.cell.time_left_at() } else { None }
+        let gate = &self.cell.gate;
+        if self.generation == gate.generation() { self.cell.time_left_at(gate) } else { None }
     }
 
     fn derive(&self, label: Label, info: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, Expired> {

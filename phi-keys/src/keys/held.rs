@@ -53,7 +53,7 @@ impl HeldKeys {
         let wanted = |held: &&Held| {
             held.key_use == key_use && want.map_or(held.is_active, |full_id| held.cell.full_id == full_id)
         };
-        self.read().iter().filter(wanted).find_map(|held| held.cell.hand_out())
+        self.read().iter().filter(wanted).find_map(|held| held.cell.hand_out(&self.gate))
     }
 
     /// The key of an unchanged row, whose lease may have ended: within its age it needs no KMS to be leased again.

@@ -94,7 +94,6 @@ impl Keys {
             }
             let change = change.insert(row.clone());
             if self.commit(&change).await? == Committed::Done {
-                self.note_generation(next.number).await?;
                 self.0.domains.forget(key_use);
                 return self.changed(KeyAct::Rotated, &row, active.last(), now);
             }

@@ -55,11 +55,11 @@ impl World {
     /// Reads a data key, as `Keys::read_active` does: the lease begins before the parent is looked for.
     fn read_data(&self, name: &str, key: u8) -> Option<Handle> {
         let lease = self.data_gate.begin();
-        let parent = self.held.find(KeyUse::Data, None)?.into_handle().cell.full_id;
-        let key = [key; 32];
-        let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &self.data_gate, lease);
-        let scope = Scope::group(name);
-        let entry = Entry::new(Origin { scope, pseudonym: [0; 32], parent }, cell, true);
+        let parent = self.held.find(KeyUse::Data, None)?.into_handle().cell;
+        let (key, scope) = ([key; 32], Scope::group(name));
+        let full_id = derive::full_id(&key);
+        let cell = Cell::below(&parent, &scope, Zeroizing::new(key), full_id, &self.data_gate, lease);
+        let entry = Entry::new(Origin { scope, pseudonym: [0; 32], parent: parent.full_id }, cell, true);
         match self.cache.insert(entry).ok()? {
             Kept::Yes(handle) => Some(handle),
             Kept::Stale => None,
@@ -192,9 +192,11 @@ fn loom_what_is_read_beside_a_shred_that_ends_is_not_handed_out() {
                 if shredded.load(Ordering::SeqCst) {
                     return None;
                 }
-                let key = [2; 32];
-                let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &world.data_gate, lease);
-                let origin = Origin { scope, pseudonym: [0; 32], parent: derive::full_id(&[1; 32]) };
+                let [above, key] = [[1; 32], [2; 32]];
+                let above = Cell::new(Zeroizing::new(above), derive::full_id(&above), &world.domain_gate, lease);
+                let full_id = derive::full_id(&key);
+                let cell = Cell::below(&above, &scope, Zeroizing::new(key), full_id, &world.data_gate, lease);
+                let origin = Origin { scope, pseudonym: [0; 32], parent: above.full_id };
                 match world.cache.insert(Entry::new(origin, cell, true)).ok()? {
                     Kept::Yes(handle) => Some(handle),
                     Kept::Stale => None,

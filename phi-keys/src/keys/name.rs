@@ -14,6 +14,9 @@ const LEN: usize = 48;
 const LONG: u8 = u8::MAX;
 
 impl Name {
+    /// Of no scope: there is no kind of scope with the number zero.
+    pub(super) const NONE: Self = Self([0; LEN]);
+
     pub(super) fn of(scope: &Scope) -> Self {
         let (kind, text) = scope.parts();
         let mut name = [0; LEN];
@@ -35,9 +38,9 @@ impl Name {
         self.0[1] == LONG
     }
 
-    /// Whether this, of `mine`, is the name of `other`, whose name is `asked`.
-    pub(super) fn is(self, mine: &Scope, asked: Self, other: &Scope) -> bool {
-        self == asked && (!self.is_long() || mine == other)
+    /// Whether this and another one are names of one scope; scopes that it does not hold are compared by `same`.
+    pub(super) fn is(self, other: Self, same: impl FnOnce() -> bool) -> bool {
+        self == other && (!self.is_long() || same())
     }
 
     /// A number for a table.
@@ -75,7 +78,7 @@ mod tests {
         for (at, one) in scopes.iter().enumerate() {
             for (other_at, other) in scopes.iter().enumerate() {
                 let (name, asked) = (Name::of(one), Name::of(other));
-                assert_eq!(name.is(one, asked, other), at == other_at, "{at} {other_at}");
+                assert_eq!(name.is(asked, || one == other), at == other_at, "{at} {other_at}");
                 assert_eq!(name.hash(one, &hasher) == asked.hash(other, &hasher), at == other_at, "{at} {other_at}");
             }
         }

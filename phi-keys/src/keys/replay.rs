@@ -8,6 +8,7 @@ use super::ATTEMPTS;
 use super::anchored::Anchored;
 use super::report::Replayed;
 use super::root::Root;
+use super::rows::PAGE;
 use crate::error::Error;
 use crate::id::FullId;
 use crate::store::{Change, Committed, KeyRow, KeyStore, Slot};
@@ -51,12 +52,13 @@ pub(super) async fn reconcile(
     if found < expected && rollback == Rollback::Refuse {
         return Err(Error::RolledBack { found, expected });
     }
+    let mut replayed = Replayed::default();
+    let census = root.census(store).await?;
     if rollback == Rollback::Accept {
-        anchored.accept_older_rows().await?;
+        replayed.older_rows = anchored.accept_older_rows().await?;
     }
     // What the anchor knows of them was read before.
-    root.census(store).await?.domains.iter().try_for_each(|row| anchored.check(row))?;
-    let mut replayed = Replayed::default();
+    census.domains.iter().try_for_each(|row| anchored.check(row))?;
     let tombstones = authentic(root, store).await?;
     let there = tombstones.iter().map(|row| &row.slot).collect::<HashSet<_>>();
     for (slot, ids) in anchored.shredded() {
@@ -79,8 +81,35 @@ pub(super) async fn reconcile(
         anchored.were_shredded(unknown, found).await?;
     }
     anchored.reached(generation(root, store).await?).await?;
-    anchored.note_seen().await?;
+    if replayed.older_rows {
+        see_data_keys(root, store, anchored, &census.domains).await?;
+        anchored.note_seen().await?;
+    } else {
+        // It is noted later, as everything that is read.
+        let _not_yet = anchored.note_seen().await;
+    }
     Ok(replayed)
+}
+
+/// Remembers every data key row as it is now: from here on none of them is to become older again.
+async fn see_data_keys(
+    root: &Root,
+    store: &dyn KeyStore,
+    anchored: &Anchored,
+    domains: &[KeyRow],
+) -> Result<(), Error> {
+    let tenants = domains.iter().map(|row| row.slot.tenant.as_str()).collect::<HashSet<_>>();
+    for tenant in tenants {
+        let mut after = None;
+        loop {
+            let page = store.data_rows(tenant, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            // What is not authentic is refused when it is asked for.
+            page.iter().filter(|row| row.is_authentic(&root.mac_key)).try_for_each(|row| anchored.check(row))?;
+            after = Some(last.clone());
+        }
+    }
+    Ok(())
 }
 
 fn ids_of(tombstone: &KeyRow) -> Vec<FullId> {

@@ -55,18 +55,21 @@ pub struct Replayed {
     pub keys: Vec<FullId>,
     /// Whether the store was older than it had been, or tombstones were missing from it, and it was opened nevertheless.
     pub rebuilt: bool,
+    /// Whether rows of keys were accepted as they are, though the anchor may have known newer ones.
+    pub older_rows: bool,
 }
 
 impl Replayed {
     /// The entry for the audit log, if there is anything to log.
     #[must_use]
     pub fn activity(&self, at: Timestamp) -> Option<Activity> {
-        (self.subjects > 0 || self.rebuilt).then(|| {
+        (self.subjects > 0 || self.rebuilt || self.older_rows).then(|| {
             let kids = self.keys.iter().map(|id| id.kid().to_string()).collect::<Vec<_>>().join(" ");
             Activity::new("key.replay", Action::Delete, Outcome::Success, at)
                 .with("subjects", self.subjects)
                 .with("kids", kids)
                 .with("rebuilt", self.rebuilt)
+                .with("older_rows", self.older_rows)
         })
     }
 }

@@ -143,6 +143,12 @@ impl Generation {
     }
 }
 
+/// The number of a generation row that this process has made.
+pub(super) fn generation_of(row: &KeyRow) -> Option<u64> {
+    let number = row.wrapped.first_chunk().filter(|_| row.kind == RowKind::Generation);
+    number.map(|number| u64::from_be_bytes(*number))
+}
+
 /// The chain with one more tombstone.
 pub(super) fn link(backend: Backend, chain: &[u8; 32], tombstone: &KeyRow) -> [u8; 32] {
     backend.sha256([TOMBSTONES_DOMAIN.as_bytes(), chain, &tombstone.mac])

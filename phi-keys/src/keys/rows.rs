@@ -4,13 +4,15 @@ use core::future::Future;
 use core::num::NonZeroU32;
 
 use super::root::Census;
-use super::{ATTEMPTS, Keys};
+use super::{Keys, root};
 use crate::error::Error;
 use crate::id::KeyId;
 use crate::store::{Change, Committed, KeyRow, RowKind, Slot};
 
 /// How many data key rows are read at once, and replaced in one transaction.
-const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(500 - 1);
+pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(500 - 1);
+/// How often is read what seems to be older than it was: each time it would have to be replaced anew meanwhile.
+const READINGS: usize = 4;
 
 impl Keys {
     /// Every row of a slot.
@@ -20,7 +22,7 @@ impl Keys {
             self.authentic_in(slot, &rows)?;
             Ok(rows)
         };
-        settled(read).await
+        self.settled(read).await
     }
 
     /// Every row of a slot that was not shredded.
@@ -30,7 +32,7 @@ impl Keys {
             self.authentic_and_there(slot, &rows)?;
             Ok(rows)
         };
-        settled(read).await
+        self.settled(read).await
     }
 
     /// The key of this kid, whoever it belongs to.
@@ -40,7 +42,7 @@ impl Keys {
             row.iter().try_for_each(|row| self.authentic(row))?;
             Ok(row)
         };
-        settled(read).await
+        self.settled(read).await
     }
 
     /// The row at the same place, as it is stored now.
@@ -55,7 +57,7 @@ impl Keys {
             rows.iter().try_for_each(|row| self.authentic(row))?;
             Ok(rows)
         };
-        settled(read).await
+        self.settled(read).await
     }
 
     /// The domain keys of all tenants.
@@ -63,18 +65,36 @@ impl Keys {
         let read = || async {
             let census = self.0.root.census(&*self.0.store).await?;
             if let Some(anchored) = &self.0.anchored {
+                let (found, expected) = (census.generation.number, anchored.mark());
+                if found < expected {
+                    return Err(Error::RolledBack { found, expected });
+                }
                 census.domains.iter().try_for_each(|row| anchored.check(row))?;
             }
             Ok(census)
         };
-        settled(read).await
+        self.settled(read).await
     }
 
-    /// Does all of a change or nothing, and notes outside the store which rows are older from now on.
+    /// Does all of a change or nothing, and notes it outside the store. What is to be replaced must be the newest that anybody
+    /// knows, or an old copy that was put back would become the newest by it.
+    ///
+    /// An anchor that takes nothing lets no row of a key be replaced. When it fails only after the commit, this process knows
+    /// the rows, and notes them as soon as the anchor takes something again.
     pub(super) async fn commit(&self, change: &Change) -> Result<Committed, Error> {
+        let Some(anchored) = &self.0.anchored else { return Ok(self.0.store.commit(change).await?) };
+        let current = || change.replace.iter().map(|(current, _)| current);
+        if current().any(|row| row.kind.has_key()) {
+            match anchored.may_replace(current()).await {
+                // It is read again, and refused if it is still there.
+                Err(Error::RowOutdated { .. }) => return Ok(Committed::Stale),
+                may => may?,
+            }
+        }
         let committed = self.0.store.commit(change).await?;
-        if let (Committed::Done, Some(anchored)) = (committed, &self.0.anchored) {
-            anchored.replaced(change.replace.iter().map(|(_, next)| next)).await?;
+        if committed == Committed::Done {
+            let next = || change.replace.iter().map(|(_, next)| next);
+            anchored.committed(next().find_map(root::generation_of), next()).await;
         }
         Ok(committed)
     }
@@ -105,17 +125,23 @@ impl Keys {
         self.authentic_in(slot, rows)?;
         if rows.iter().any(|row| row.kind == RowKind::Tombstone) { Err(Error::Shredded) } else { Ok(()) }
     }
-}
 
-/// Reads until nothing that was read is older than the anchor knows. A row that was replaced while it was read is not when
-/// it is read again; an old copy that was put back is.
-async fn settled<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> Result<T, Error> {
-    let mut found = read().await;
-    for _ in 1..ATTEMPTS {
-        if !matches!(found, Err(Error::RowOutdated(_))) {
-            break;
+    /// Reads until nothing that was read is older than the anchor knows. What was replaced while it was read is not when it is
+    /// read again; an old copy that was put back is.
+    async fn settled<T, F>(&self, read: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        if let Some(anchored) = &self.0.anchored {
+            anchored.refresh(&self.0.data.gate).await?;
         }
-        found = read().await;
+        let mut found = read().await;
+        for _ in 1..READINGS {
+            if !matches!(found, Err(Error::RowOutdated { .. } | Error::RolledBack { .. })) {
+                break;
+            }
+            found = read().await;
+        }
+        found
     }
-    found
 }

@@ -67,7 +67,6 @@ impl Keys {
             let next = census.generation.next(root::digest_of(self.backend(), &census.domains))?;
             let change = Change::new().replace(census.row, self.0.root.generation_row(&next, now)?).insert(row.clone());
             if self.commit(&change).await? == Committed::Done {
-                self.note_generation(next.number).await?;
                 self.0.domains.forget(key_use);
                 return self.changed(KeyAct::Staged, &row, None, now);
             }

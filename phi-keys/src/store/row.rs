@@ -341,6 +341,8 @@ impl fmt::Debug for KeyRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend;
+    use crate::derive::Label;
 
     #[test]
     fn further_fields_are_taken_back_as_they_were_given() {
@@ -370,5 +372,48 @@ mod tests {
         for bad in [&[0][..], &[1, 11, 0, 0, 0, 1, 0], &zero, &more[..more.len() - 1], &[&more[..], &[0]].concat()] {
             assert!(matches!(plain.clone().with_more(bad), Err(StoreError::Malformed("more"))), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn macs_are_those_of_the_vectors() {
+        let unhex = |value: &serde_json::Value| -> Vec<u8> {
+            let text = value.as_str().unwrap();
+            (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+        };
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/v1.json")).unwrap();
+        let vectors = &vectors["rows"];
+        let root: [u8; 32] = unhex(&vectors["root"]).try_into().unwrap();
+        let mut further = Vec::new();
+        for (backend, case) in backend::all()
+            .into_iter()
+            .flat_map(|on| vectors["rows"].as_array().unwrap().iter().map(move |row| (on, row)))
+        {
+            let mac_key = MacKey::new(backend, backend.expand(&root, Label::ROW_MAC, &[]));
+            let number = |name: &str| u8::try_from(case[name].as_u64().unwrap()).unwrap();
+            let id = |name| unhex(&case[name]).try_into().ok().map(FullId::from_bytes);
+            let slot = Slot::new(
+                case["tenant"].as_str().unwrap(),
+                KeyUse::from_code(number("key_use")).unwrap(),
+                Some(unhex(&case["scope"]).try_into().unwrap()),
+            );
+            let row = KeyRow::new(
+                RowKind::from_code(number("kind")).unwrap(),
+                slot,
+                number("version").into(),
+                id("full_id"),
+                id("parent"),
+                KeyState::from_code(number("state")).unwrap(),
+                Timestamp::from_unix_micros(case["created"].as_i64().unwrap()),
+                unhex(&case["wrapped"]),
+                unhex(&case["mac"]).try_into().unwrap(),
+            );
+            let row = row.with_more(&unhex(&case["more"])).unwrap();
+            assert!(row.is_authentic(&mac_key));
+            further.push((row.since.is_some(), row.position, row.revision));
+            for other in [KeyRow { revision: row.revision + 1, ..row.clone() }, KeyRow { revision: 0, ..row.clone() }] {
+                assert_eq!(other.is_authentic(&mac_key), other.revision == row.revision);
+            }
+        }
+        assert_eq!(further[..3], [(true, None, 3), (false, None, 0), (false, Some(7), 0)]);
     }
 }

@@ -18,6 +18,8 @@ use crate::support::sqlite::Database;
 use crate::support::{Site, patient, subject};
 
 const LEASE: Duration = Duration::from_secs(60);
+/// The longest lease, and what clocks may differ.
+const WINDOW: Duration = Duration::from_secs(3900);
 
 struct Clinic {
     database: Database,
@@ -269,84 +271,212 @@ async fn put_back(clinic: &Clinic, kept: &KeyRow) {
     assert_eq!(store.commit(&back).await.unwrap(), Committed::Done);
 }
 
+fn outdated<T>(outcome: &Result<T, Error>, of: RowKind) -> bool {
+    matches!(outcome, Err(Error::RowOutdated { kind, .. }) if *kind == of)
+}
+
+/// An older copy of a data key's row, beside processes that know better, that could know better, and that have an anchor of
+/// their own.
 #[tokio::test]
-async fn an_older_copy_of_a_row_is_neither_used_nor_worked_on() {
-    let clinic = Clinic::new().await;
-    let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
-    let old = keys.data_key(&patient("a")).await.unwrap().kid();
-    let parent = keys.domain_key(KeyUse::Data).await.unwrap().kid();
-    // One that learns of the rows from the anchor, and one with an anchor of its own that reads them.
-    let reader = clinic.anchored(&clinic.database.pool).build().await.unwrap();
-    let apart = FileAnchor::create(clinic.database.folder.path().join("apart")).unwrap();
-    let apart = clinic.builder(&clinic.database.pool).anchor(apart).build().await.unwrap();
-    let (data, domain) = (row_of(&clinic, old).await, row_of(&clinic, parent).await);
-    let new = keys.rotate_data_key(&patient("a")).await.unwrap().key.kid();
-    apart.data_key(&patient("a")).await.unwrap();
+async fn an_older_copy_of_a_data_keys_row_is_neither_used_nor_worked_on() {
+    for act in 0..6 {
+        let clinic = Clinic::new().await;
+        let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+        let old = keys.data_key(&patient("a")).await.unwrap().kid();
+        // One that learns of it from the anchor, and one with an anchor of its own that has read it.
+        let other = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+        let apart = FileAnchor::create(clinic.database.folder.path().join("apart")).unwrap();
+        let apart = clinic.builder(&clinic.database.pool).anchor(apart).build().await.unwrap();
+        let active = row_of(&clinic, old).await;
+        let new = keys.rotate_data_key(&patient("a")).await.unwrap().key.kid();
+        let decrypt_only = row_of(&clinic, old).await;
+        clinic.clock.advance(WINDOW);
+        let nothing = |_| async { Ok(0) };
+        let _ = keys.retire(old, &nothing).await.unwrap();
+        apart.data_key(&patient("a")).await.unwrap();
 
-    put_back(&clinic, &data).await;
-    clinic.clock.advance(LEASE);
-    for keys in [&keys, &reader, &apart] {
-        let all = [
-            keys.data_key(&patient("a")).await.map(drop),
-            keys.data_key_by_id(new, &patient("a")).await.map(drop),
-            keys.data_key_many(&[(&patient("a"), Some(old)), (&patient("b"), None)]).await.swap_remove(0).map(drop),
-            keys.rotate_data_key(&patient("a")).await.map(drop),
-            keys.retire(old, &|_| async { Ok(0) }).await.map(drop),
-            keys.rewrap_data_keys().await.map(drop),
-        ];
-        for (at, outcome) in all.iter().enumerate() {
-            assert!(matches!(outcome, Err(Error::RowOutdated(RowKind::Data))), "{at}: {outcome:?}");
+        let parent = keys.rotate_domain_key(KeyUse::Data).await.unwrap();
+        put_back(&clinic, if act == 0 { &decrypt_only } else { &active }).await;
+        clinic.clock.advance(WINDOW);
+        for keys in [&other, &keys, &apart] {
+            // Each of them is the first thing that the process does since.
+            let outcome = match act {
+                0 => keys.retire(old, &nothing).await.map(drop),
+                1 => keys.rewrap_data_keys().await.map(drop),
+                2 => keys.rotate_data_key(&patient("a")).await.map(drop),
+                3 => keys.data_key(&patient("a")).await.map(drop),
+                4 => keys.data_keys(&patient("a")).await.map(drop),
+                _ => {
+                    let (a, b) = (patient("a"), patient("b"));
+                    let mut many = keys.data_key_many(&[(&a, Some(old)), (&b, None)]).await;
+                    many.pop().unwrap().unwrap();
+                    many.pop().unwrap().map(drop)
+                }
+            };
+            assert!(outdated(&outcome, RowKind::Data), "{act}: {outcome:?}");
+            assert!(outdated(&keys.data_key_by_id(new, &patient("a")).await, RowKind::Data));
         }
-        keys.data_key(&patient("b")).await.unwrap();
+        // Nothing was built on it: with the newest row all is as it was.
+        assert!(parent.replaced.is_some());
+        let now = row_of(&clinic, old).await;
+        assert!(now == active || now == decrypt_only);
     }
-    let _ = reader.shred(&subject("a")).await.unwrap();
-
-    let _ = keys.rotate_domain_key(KeyUse::Data).await.unwrap();
-    put_back(&clinic, &domain).await;
-    clinic.clock.advance(LEASE);
-    let all = [
-        keys.data_key(&patient("b")).await.map(drop),
-        keys.rotate_domain_key(KeyUse::Data).await.map(drop),
-        keys.stage_domain_key(KeyUse::Data).await.map(drop),
-        keys.rewrap().await.map(drop),
-        keys.complete().await.map(drop),
-        keys.kek_versions().await.map(drop),
-        clinic.anchored(&clinic.database.pool).build().await.map(drop),
-    ];
-    for (at, outcome) in all.iter().enumerate() {
-        assert!(matches!(outcome, Err(Error::RowOutdated(RowKind::Domain))), "{at}: {outcome:?}");
-    }
-    // Restored on purpose, and from then on as it is.
-    let keys = clinic.anchored(&clinic.database.pool).dangerous_accept_rollback().build().await.unwrap();
-    keys.data_key(&patient("b")).await.unwrap();
-    clinic.anchored(&clinic.database.pool).build().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_row_that_the_anchor_could_not_note_is_noted_later() {
+async fn an_older_copy_of_a_domain_keys_row_is_neither_used_nor_worked_on() {
+    for act in 0..9 {
+        let clinic = Clinic::new().await;
+        let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+        let old = keys.domain_key(KeyUse::Index).await.unwrap().kid();
+        // It seals sessions or signs, say, and never asks for a data key.
+        let other = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+        other.domain_key(KeyUse::Index).await.unwrap();
+        let active = row_of(&clinic, old).await;
+        let _ = keys.rotate_domain_key(KeyUse::Index).await.unwrap();
+        let _ = keys.stage_domain_key(KeyUse::Index).await.unwrap();
+        let decrypt_only = row_of(&clinic, old).await;
+        clinic.clock.advance(WINDOW);
+        let nothing = |_| async { Ok(0) };
+        let _ = keys.retire(old, &nothing).await.unwrap();
+        let retired = row_of(&clinic, old).await;
+        clinic.clock.advance(WINDOW);
+        let back = match act {
+            0 => {
+                let _ = keys.reinstate(old).await.unwrap();
+                &retired
+            }
+            1 => &decrypt_only,
+            _ => &active,
+        };
+        put_back(&clinic, back).await;
+        clinic.clock.advance(LEASE);
+        for keys in [&other, &keys] {
+            let outcome = match act {
+                0 => keys.destroy(old, &nothing).await.map(drop),
+                1 => keys.retire(old, &nothing).await.map(drop),
+                2 => keys.domain_keys(KeyUse::Index).await.map(drop),
+                3 => keys.rotate_domain_key(KeyUse::Index).await.map(drop),
+                4 => keys.activate_domain_key(KeyUse::Index).await.map(drop),
+                5 => keys.stage_domain_key(KeyUse::Index).await.map(drop),
+                6 => keys.rewrap().await.map(drop),
+                7 => keys.complete().await.map(drop),
+                _ => keys.kek_versions().await.map(drop),
+            };
+            assert!(outdated(&outcome, RowKind::Domain), "{act}: {outcome:?}");
+        }
+        assert!(outdated(&clinic.anchored(&clinic.database.pool).build().await, RowKind::Domain));
+        assert!(row_of(&clinic, old).await == *back);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_put_back_while_its_key_is_retired_is_not_replaced() {
+    let clinic = Clinic::new().await;
+    let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+    let old = keys.data_key(&patient("a")).await.unwrap().kid();
+    let _ = keys.rotate_data_key(&patient("a")).await.unwrap();
+    clinic.clock.advance(WINDOW);
+    let kept = row_of(&clinic, old).await;
+    // What it takes to count references is time enough.
+    let meanwhile = {
+        let (keys, pool, kept) = (keys.clone(), clinic.database.pool.clone(), kept.clone());
+        move |_| {
+            let (keys, store, kept) = (keys.clone(), SqliteKeyStore::new(pool.clone()), kept.clone());
+            async move {
+                let _ = keys.rotate_domain_key(KeyUse::Data).await.unwrap();
+                assert!(keys.rewrap_data_keys().await.unwrap().rewrapped > 0);
+                let now = store.by_kid(kept.full_id.unwrap().kid()).await.unwrap().unwrap();
+                assert_eq!(store.commit(&Change::new().replace(now, kept)).await.unwrap(), Committed::Done);
+                Ok(0)
+            }
+        }
+    };
+    let refused = keys.retire(old, &meanwhile).await;
+    assert!(outdated(&refused, RowKind::Data), "{refused:?}");
+    assert!(row_of(&clinic, old).await == kept);
+}
+
+#[tokio::test]
+async fn what_was_accepted_becomes_no_older() {
+    let clinic = Clinic::new().await;
+    let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+    let old = keys.data_key(&patient("a")).await.unwrap().kid();
+    let first = row_of(&clinic, old).await;
+    let _ = keys.rotate_data_key(&patient("a")).await.unwrap();
+    let second = row_of(&clinic, old).await;
+    clinic.clock.advance(WINDOW);
+    let _ = keys.retire(old, &|_| async { Ok(0) }).await.unwrap();
+    let third = row_of(&clinic, old).await;
+    put_back(&clinic, &second).await;
+
+    let builder = || clinic.anchored(&clinic.database.pool);
+    let refused = builder().build().await.unwrap().data_key(&patient("a")).await;
+    assert!(outdated(&refused, RowKind::Data), "{refused:?}");
+    let accepted = builder().dangerous_accept_rollback().build().await.unwrap();
+    assert!(accepted.replayed().older_rows);
+    assert_eq!(accepted.replayed().activity(Timestamp::UNIX_EPOCH).unwrap().kind, "key.replay");
+    // Before anybody has asked for it.
+    put_back(&clinic, &first).await;
+    for keys in [accepted, builder().build().await.unwrap()] {
+        assert!(outdated(&keys.data_key(&patient("a")).await, RowKind::Data));
+    }
+    put_back(&clinic, &second).await;
+    let keys = builder().build().await.unwrap();
+    keys.data_key_by_id(old, &patient("a")).await.unwrap();
+    // The way that was left has rows with the same numbers.
+    clinic.clock.advance(LEASE);
+    let _ = keys.retire(old, &|_| async { Ok(0) }).await.unwrap();
+    put_back(&clinic, &third).await;
+    clinic.clock.advance(LEASE);
+    let refused = keys.data_key_by_id(old, &patient("a")).await;
+    assert!(row_of(&clinic, old).await.revision == third.revision && outdated(&refused, RowKind::Data), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_domain_key_that_was_removed_with_its_generation_is_not_made_anew() {
+    let clinic = Clinic::new().await;
+    let keys = clinic.anchored(&clinic.database.pool).build().await.unwrap();
+    clinic.run("CREATE TABLE kept AS SELECT * FROM phi_keys_row WHERE kind = 4").await;
+    keys.domain_key(KeyUse::Index).await.unwrap();
+    clinic.run("DELETE FROM phi_keys_row WHERE kind = 4 OR (kind = 1 AND key_use = 3)").await;
+    clinic.run("INSERT INTO phi_keys_row SELECT * FROM kept").await;
+    clinic.clock.advance(LEASE);
+    let refused = keys.domain_key(KeyUse::Index).await;
+    assert!(matches!(refused, Err(Error::RolledBack { found: 0, expected: 1 })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_anchor_that_takes_nothing_lets_no_row_be_replaced_and_every_key_be_had() {
     let clinic = Clinic::new().await;
     let down = Arc::new(AtomicBool::new(false));
     let anchor = Down { anchor: FileAnchor::open(anchor_of(&clinic.database)).unwrap(), down: Arc::clone(&down) };
     let keys = clinic.builder(&clinic.database.pool).anchor(anchor).build().await.unwrap();
     let old = keys.data_key(&patient("a")).await.unwrap().kid();
     let kept = row_of(&clinic, old).await;
+    // It fails after the commit: what was done is reported, and this process knows it.
     down.store(true, Ordering::SeqCst);
-    assert!(matches!(keys.rotate_data_key(&patient("a")).await, Err(Error::Anchor(AnchorError::Unavailable(_)))));
-    // It was rotated, and this process knows it; reading does not need the anchor to take anything.
+    let new = keys.rotate_data_key(&patient("a")).await.unwrap().key.kid();
+    assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), new);
+    keys.data_key(&patient("b")).await.unwrap();
     clinic.clock.advance(LEASE);
-    assert_ne!(keys.data_key(&patient("a")).await.unwrap().kid(), old);
-    assert_eq!(clinic.anchored(&clinic.database.pool).build().await.unwrap().replayed().subjects, 0);
+    assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), new);
+    let refused = keys.rotate_data_key(&patient("a")).await;
+    assert!(matches!(refused, Err(Error::Anchor(AnchorError::Unavailable(_)))), "{refused:?}");
+    clinic.clock.advance(LEASE);
+    assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), new, "nothing was done");
+
     put_back(&clinic, &kept).await;
     clinic.clock.advance(LEASE);
-    assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::RowOutdated(_))));
+    assert!(outdated(&keys.data_key(&patient("a")).await, RowKind::Data));
     let another = || clinic.anchored(&clinic.database.pool).build();
     another().await.unwrap().data_key_by_id(old, &patient("a")).await.unwrap();
     // The next reading tells the anchor.
     down.store(false, Ordering::SeqCst);
     clinic.clock.advance(LEASE);
-    assert!(matches!(keys.data_key(&patient("a")).await, Err(Error::RowOutdated(_))));
+    assert!(outdated(&keys.data_key(&patient("a")).await, RowKind::Data));
     let refused = another().await.unwrap().data_key_by_id(old, &patient("a")).await;
-    assert!(matches!(refused, Err(Error::RowOutdated(RowKind::Data))), "{refused:?}");
+    assert!(outdated(&refused, RowKind::Data), "{refused:?}");
 }
 
 #[tokio::test]

@@ -401,7 +401,8 @@ async fn every_attack_on_the_key_tables_is_refused_that_is_claimed_to_be() {
             Err(Error::RolledBack { .. }) => name.contains("whole older store"),
             Err(Error::Forgotten) => name.contains("tombstone") && name.contains("without"),
             Err(Error::Shredded) => name.contains("tombstone"),
-            Err(Error::RowOutdated(_)) => name.contains("put back"),
+            Err(Error::RowOutdated { .. }) => name.contains("put back"),
+            Err(Error::State(KeyState::Destroyed)) => name.contains("destroyed"),
             Err(error) => matches!(error, Error::RowRejected(_)),
         };
         assert!(as_it_is, "{name}: {outcome:?}");

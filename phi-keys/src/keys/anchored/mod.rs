@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use record::Record;
+use record::{Record, Revision};
 
 use super::handle::Gate;
 use crate::anchor::StoreAnchor;
@@ -32,12 +32,17 @@ struct Known {
     at: Duration,
     /// The highest generation that was noted.
     mark: u64,
+    /// The highest generation that this process has made.
+    reached: u64,
     shredded: HashMap<Slot, Vec<FullId>>,
     gone: HashSet<FullId>,
-    /// The highest revision of each key's row that was noted or seen; absent while it is the first one.
-    revisions: HashMap<KeyId, u64>,
-    /// Those that were seen and are not noted yet.
-    seen: HashMap<KeyId, u64>,
+    /// How often older rows were accepted.
+    accepted: u32,
+    /// The newest row of each key that was noted. Of two with one number it is the one that was noted first: so whoever
+    /// builds on an older row that was put back convinces nobody of it.
+    noted: HashMap<KeyId, Revision>,
+    /// Newer rows that this process wrote or read, and has not read from the anchor yet.
+    seen: HashMap<KeyId, Revision>,
 }
 
 impl Anchored {
@@ -49,9 +54,10 @@ impl Anchored {
         Ok(anchored)
     }
 
-    /// The highest generation that was noted.
+    /// The highest generation that was noted, or made by this process.
     pub(super) fn mark(&self) -> u64 {
-        self.known().mark
+        let known = self.known();
+        known.mark.max(known.reached)
     }
 
     pub(super) fn has_shredded(&self, slot: &Slot) -> bool {
@@ -71,12 +77,12 @@ impl Anchored {
     /// Refuses an authentic row that is older than one in its place was, and remembers one that is newer.
     pub(super) fn check(&self, row: &KeyRow) -> Result<(), Error> {
         let Some(kid) = row.full_id.map(|id| id.kid()) else { return Ok(()) };
-        let newest = self.known().revisions.get(&kid).copied().unwrap_or(0);
-        match row.revision.cmp(&newest) {
-            Ordering::Less => Err(Error::RowOutdated(row.kind)),
+        let place = self.known().compare(row);
+        match place {
+            Ordering::Less => Err(Error::RowOutdated { kind: row.kind, kid }),
             Ordering::Equal => Ok(()),
             Ordering::Greater => {
-                self.known_mut().saw(kid, row.revision);
+                self.known_mut().see(row);
                 Ok(())
             }
         }
@@ -91,15 +97,35 @@ impl Anchored {
         }
         let _one = self.refreshing.lock().await;
         if is_due() {
-            let from = self.known().read;
-            let records = self.anchor.read(from).await.map_err(Error::Anchor)?;
-            self.learn(&records)?;
+            self.catch_up().await?;
             self.known_mut().at = now;
-            // Who replaced those rows has noted it, or was killed before. This process knows it in any case, and reading a key
-            // is not to fail because an anchor takes nothing for a while.
+            // This process knows it in any case, and reading a key is not to fail because an anchor takes nothing for a while.
             let _not_yet = self.note_seen().await;
         }
         Ok(())
+    }
+
+    /// Before rows are replaced: learns what others noted, refuses rows that somebody has put back, and leaves nothing
+    /// unnoted from before.
+    pub(super) async fn may_replace<'r>(&self, mut rows: impl Iterator<Item = &'r KeyRow>) -> Result<(), Error> {
+        {
+            let _one = self.refreshing.lock().await;
+            self.catch_up().await?;
+        }
+        rows.try_for_each(|row| self.check(row))?;
+        self.note_seen().await
+    }
+
+    /// Notes a commit: the generation that it made, and rows that were put in the place of others. This process knows them
+    /// from now on; what the anchor does not take is noted later, since the commit is done.
+    pub(super) async fn committed<'r>(&self, generation: Option<u64>, rows: impl Iterator<Item = &'r KeyRow>) {
+        let records = {
+            let mut known = self.known_mut();
+            known.reached = known.reached.max(generation.unwrap_or(0));
+            let rows = rows.filter_map(|row| known.see(row)).collect();
+            known.unnoted(rows)
+        };
+        let _later = self.note(&records).await;
     }
 
     /// Notes that a scope is being shredded. Known from now on, whatever becomes of the store.
@@ -125,44 +151,60 @@ impl Anchored {
         if self.is_gone(&id) { Ok(()) } else { self.note(&[(generation, Record::Destroyed(vec![id]))]).await }
     }
 
-    /// Notes the store's generation, unless a later one is known.
+    /// Notes the store's generation, unless a later one is noted.
     pub(super) async fn reached(&self, generation: u64) -> Result<(), Error> {
-        if self.mark() >= generation { Ok(()) } else { self.note(&[(generation, Record::Mark)]).await }
+        let mark = self.known().mark;
+        if mark >= generation { Ok(()) } else { self.note(&[(generation, Record::Mark)]).await }
     }
 
-    /// Notes rows that were put in the place of others. Known from now on, even when the anchor takes nothing.
-    pub(super) async fn replaced(&self, rows: impl Iterator<Item = &KeyRow>) -> Result<(), Error> {
-        {
-            let mut known = self.known_mut();
-            rows.for_each(|row| row.full_id.iter().for_each(|id| known.saw(id.kid(), row.revision)));
-        }
-        self.note_seen().await
-    }
-
-    /// Notes that older rows than were known are accepted for good.
-    pub(super) async fn accept_older_rows(&self) -> Result<(), Error> {
-        let (none, mark) = (self.known().revisions.is_empty(), self.mark());
-        if none { Ok(()) } else { self.note(&[(mark, Record::Accepted)]).await }
-    }
-
-    /// Notes the rows that were seen to be newer than the anchor says.
-    pub(super) async fn note_seen(&self) -> Result<(), Error> {
-        let (mark, mut rows) = {
+    /// Notes that older rows than are known are accepted for good; false when none are known that could be older.
+    pub(super) async fn accept_older_rows(&self) -> Result<bool, Error> {
+        self.catch_up().await?;
+        let mark = {
             let known = self.known();
-            (known.mark, known.seen.iter().map(|(kid, revision)| (*kid, *revision)).collect::<Vec<_>>())
+            if known.noted.is_empty() && known.seen.is_empty() {
+                return Ok(false);
+            }
+            known.mark
         };
-        rows.sort_unstable();
-        if rows.is_empty() { Ok(()) } else { self.note(&[(mark, Record::Replaced(rows))]).await }
+        self.note(&[(mark, Record::Accepted)]).await?;
+        self.catch_up().await?;
+        Ok(true)
+    }
+
+    /// Notes what this process knows and the anchor does not.
+    pub(super) async fn note_seen(&self) -> Result<(), Error> {
+        let records = {
+            let known = self.known();
+            known.unnoted(known.seen.iter().map(|(kid, revision)| (*kid, *revision)).collect())
+        };
+        self.note(&records).await
+    }
+
+    /// Learns what was noted since the last time.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let from = self.known().read;
+        let records = self.anchor.read(from).await.map_err(Error::Anchor)?;
+        // Unless another task was faster.
+        if self.known().read == from { self.learn(&records) } else { Ok(()) }
     }
 
     async fn note(&self, records: &[(u64, Record)]) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let mut lists = Vec::with_capacity(records.len());
         for (generation, record) in records {
             lists.extend(record::encode(&self.mac_key, *generation, record)?);
         }
         self.anchor.append(&lists).await.map_err(Error::Anchor)?;
         let mut known = self.known_mut();
-        records.iter().for_each(|(generation, record)| known.apply(*generation, record));
+        for (generation, record) in records {
+            // What is said of revisions depends on what others have noted before it: it counts when it is read.
+            if !matches!(record, Record::Replaced(..) | Record::Accepted) {
+                known.apply(*generation, record);
+            }
+        }
         Ok(())
     }
 
@@ -196,36 +238,75 @@ impl Known {
                 known.extend(ids);
                 known.sort_unstable();
                 known.dedup();
-                self.gone.extend(ids);
+                self.lose(ids);
             }
-            Record::Destroyed(ids) => self.gone.extend(ids),
-            Record::Replaced(rows) => {
+            Record::Destroyed(ids) => self.lose(ids),
+            // From before an acceptance of which its writer did not know.
+            Record::Replaced(accepted, _) if *accepted != self.accepted => {}
+            Record::Replaced(_, rows) => {
                 for (kid, revision) in rows {
-                    if self.seen.get(kid).is_some_and(|seen| seen <= revision) {
+                    let newest = self.noted.entry(*kid).or_insert(*revision);
+                    if revision.number > newest.number {
+                        *newest = *revision;
+                    }
+                    if self.seen.get(kid).is_some_and(|seen| seen.number <= revision.number) {
                         self.seen.remove(kid);
                     }
-                    let newest = self.revisions.entry(*kid).or_default();
-                    *newest = (*newest).max(*revision);
                 }
             }
             Record::Accepted => {
-                self.revisions.clear();
+                self.accepted = self.accepted.saturating_add(1);
+                self.noted.clear();
                 self.seen.clear();
             }
         }
     }
 
-    fn saw(&mut self, kid: KeyId, revision: u64) {
-        let newest = self.revisions.entry(kid).or_default();
-        if revision > *newest {
-            *newest = revision;
-            self.seen.insert(kid, revision);
+    fn lose(&mut self, ids: &[FullId]) {
+        for id in ids {
+            self.gone.insert(*id);
+            // None of its rows is used any more.
+            self.noted.remove(&id.kid());
+            self.seen.remove(&id.kid());
         }
+    }
+
+    /// Whether a row is older than the newest one of its key that is known, that one, or newer.
+    fn compare(&self, row: &KeyRow) -> Ordering {
+        let Some(id) = row.full_id.filter(|id| !self.gone.contains(id)) else { return Ordering::Equal };
+        let (kid, found) = (id.kid(), Revision::of(row));
+        // What was seen is newer than what was noted.
+        match self.seen.get(&kid).or_else(|| self.noted.get(&kid)) {
+            // The first row of a key has no predecessor.
+            None => found.number.cmp(&0),
+            Some(known) if found.number == known.number && found.mac != known.mac => Ordering::Less,
+            Some(known) => found.number.cmp(&known.number),
+        }
+    }
+
+    /// Remembers a row that is newer than what is known.
+    fn see(&mut self, row: &KeyRow) -> Option<(KeyId, Revision)> {
+        if self.compare(row) != Ordering::Greater {
+            return None;
+        }
+        let seen = (row.full_id?.kid(), Revision::of(row));
+        self.seen.insert(seen.0, seen.1);
+        Some(seen)
+    }
+
+    /// The records that lack.
+    fn unnoted(&self, mut rows: Vec<(KeyId, Revision)>) -> Vec<(u64, Record)> {
+        rows.sort_unstable();
+        let mark = (self.reached > self.mark).then_some((self.reached, Record::Mark));
+        let rows = (!rows.is_empty()).then(|| (self.mark.max(self.reached), Record::Replaced(self.accepted, rows)));
+        mark.into_iter().chain(rows).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use phi_types::Timestamp;
     use zeroize::Zeroizing;
 
@@ -236,15 +317,18 @@ mod tests {
     use crate::scope::KeyUse;
     use crate::store::{KeyState, RowKind};
 
-    #[derive(Debug)]
-    struct Nowhere;
+    /// Whatever was appended.
+    #[derive(Debug, Default)]
+    struct Shared(Mutex<Vec<Vec<u8>>>);
 
-    impl StoreAnchor for Nowhere {
-        fn read(&self, _: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
-            Box::pin(async { Ok(Vec::new()) })
+    impl StoreAnchor for Shared {
+        fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+            let records = self.0.lock().unwrap()[from.try_into().unwrap()..].to_vec();
+            Box::pin(async { Ok(records) })
         }
 
-        fn append<'a>(&'a self, _: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+        fn append<'a>(&'a self, records: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+            self.0.lock().unwrap().extend_from_slice(records);
             Box::pin(async { Ok(()) })
         }
     }
@@ -266,18 +350,17 @@ mod tests {
         let mac_key = MacKey::new(backend, backend.expand(&root, Label::ANCHOR, &[]));
         assert_eq!(mac_key.as_bytes(), unhex(&case["mac_key"]));
         let records = case["records"].as_array().unwrap().iter().map(unhex).collect::<Vec<_>>();
-        let anchored = Anchored::new(Arc::new(Nowhere), &records, &mac_key).unwrap();
+        let anchored = Anchored::new(Arc::new(Shared::default()), &records, &mac_key).unwrap();
         for record in &records {
             let (generation, read) = record::decode(&mac_key, record).unwrap();
             assert_eq!(record::encode(&mac_key, generation, &read).unwrap(), core::slice::from_ref(record));
         }
-        assert_eq!((anchored.mark(), anchored.known().read), (9, 7));
-        // The last one but one takes back what was noted before of rows.
-        let revisions = anchored.known().revisions.iter().map(|(kid, revision)| (*kid, *revision)).collect::<Vec<_>>();
-        assert_eq!(
-            revisions,
-            [(KeyId::from_bytes(core::array::from_fn(|i| u8::try_from(0x60 + i).unwrap())), 1 << 40)]
-        );
+        assert_eq!((anchored.mark(), anchored.known().read), (9, 8));
+        // One takes back what was noted before of rows, and the last one is of somebody who did not know that yet.
+        let pattern = |start: u8| -> [u8; 16] { core::array::from_fn(|i| start + u8::try_from(i).unwrap()) };
+        let noted = anchored.known().noted.iter().map(|(kid, revision)| (*kid, *revision)).collect::<Vec<_>>();
+        let newest = Revision { number: 1 << 40, mac: *pattern(0x70).first_chunk().unwrap() };
+        assert_eq!(noted, [(KeyId::from_bytes(pattern(0x60)), newest)]);
         let scope = core::array::from_fn(|i| u8::try_from(0x22 + i).unwrap());
         let slot = Slot::new("clinic é", KeyUse::Data, Some(scope));
         let shredded = anchored.shredded();
@@ -286,8 +369,10 @@ mod tests {
         assert!(record::decode(&mac_key, &records[0][..40]).is_none());
     }
 
-    fn anchored() -> Anchored {
-        Anchored::new(Arc::new(Nowhere), &[], &MacKey::new(Backend::ring(), Zeroizing::new([7; 32]))).unwrap()
+    /// A process beside an anchor.
+    fn beside(anchor: &Arc<Shared>) -> Anchored {
+        let anchor: Arc<dyn StoreAnchor> = Arc::<Shared>::clone(anchor);
+        Anchored::new(anchor, &[], &MacKey::new(Backend::ring(), Zeroizing::new([7; 32]))).unwrap()
     }
 
     fn id(number: usize) -> FullId {
@@ -300,62 +385,106 @@ mod tests {
     fn very_many_keys_take_several_records() {
         let slot = Slot::new("clinic", KeyUse::Data, Some([1; 32]));
         let ids = (0..2 * record::KEYS + 1).map(id).collect::<Vec<_>>();
-        let rows = ids.iter().map(|id| (id.kid(), 7)).collect::<Vec<_>>();
-        for record in [Record::Shredded(slot.clone(), ids.clone()), Record::Replaced(rows)] {
-            let anchored = anchored();
+        let rows = ids.iter().map(|id| (id.kid(), Revision { number: 7, mac: [8; 8] })).collect::<Vec<_>>();
+        for record in [Record::Shredded(slot.clone(), ids.clone()), Record::Replaced(0, rows)] {
+            let anchored = beside(&Arc::default());
             let records = record::encode(&anchored.mac_key, 3, &record).unwrap();
             assert_eq!(records.len(), 3);
             assert!(records.iter().all(|record| record.len() <= 1 << 20));
             anchored.learn(&records).unwrap();
             match record {
                 Record::Shredded(..) => assert_eq!(anchored.shredded(), [(slot.clone(), ids.clone())]),
-                _ => assert_eq!(anchored.known().revisions.len(), ids.len()),
+                _ => assert_eq!(anchored.known().noted.len(), ids.len()),
             }
         }
     }
 
-    fn row(revision: u64) -> KeyRow {
+    /// The row of a key in a revision, of which there may be two.
+    fn row(revision: u64, fork: u8) -> KeyRow {
         let slot = Slot::new("clinic", KeyUse::Data, Some([1; 32]));
-        let mut row = KeyRow::new(
-            RowKind::Data,
-            slot,
-            1,
-            Some(id(1)),
-            None,
-            KeyState::Active,
-            Timestamp::UNIX_EPOCH,
-            Vec::new(),
-            [0; 32],
-        );
+        let (state, at) = (KeyState::Active, Timestamp::UNIX_EPOCH);
+        let mut row = KeyRow::new(RowKind::Data, slot, 1, Some(id(1)), None, state, at, Vec::new(), [fork; 32]);
         row.revision = revision;
         row
     }
 
+    fn is_refused(anchored: &Anchored, row: &KeyRow) -> bool {
+        match anchored.check(row) {
+            Err(Error::RowOutdated { kind, kid }) => kind == row.kind && kid == id(1).kid(),
+            other => {
+                other.unwrap();
+                false
+            }
+        }
+    }
+
     #[tokio::test]
-    async fn a_row_that_was_seen_in_a_newer_form_is_refused_in_an_older_one_until_that_is_accepted() {
-        let anchored = anchored();
-        let noted = |revision| {
-            let record = Record::Replaced(vec![(id(1).kid(), revision)]);
-            anchored.learn(&record::encode(&anchored.mac_key, 0, &record).unwrap()).unwrap();
-        };
-        let seen = || anchored.known().seen.values().copied().collect::<Vec<_>>();
-        anchored.check(&row(0)).unwrap();
-        assert_eq!(anchored.known().revisions.len(), 0, "what was never replaced takes no room");
-        anchored.check(&row(2)).unwrap();
-        anchored.check(&row(2)).unwrap();
-        assert!(matches!(anchored.check(&row(1)), Err(Error::RowOutdated(RowKind::Data))));
-        assert_eq!(seen(), [2]);
-        noted(1);
-        assert_eq!(seen(), [2], "what others noted is older");
-        assert!(matches!(anchored.check(&row(1)), Err(Error::RowOutdated(RowKind::Data))));
-        noted(2);
-        assert!(seen().is_empty(), "others have noted it");
-        noted(5);
-        assert!(matches!(anchored.check(&row(4)), Err(Error::RowOutdated(RowKind::Data))));
-        anchored.replaced([row(6), row(3)].iter()).await.unwrap();
-        assert!(seen().is_empty());
-        assert!(matches!(anchored.check(&row(5)), Err(Error::RowOutdated(RowKind::Data))));
-        anchored.accept_older_rows().await.unwrap();
-        anchored.check(&row(0)).unwrap();
+    async fn a_row_that_was_seen_in_a_newer_form_is_refused_in_an_older_one() {
+        let anchor = Arc::default();
+        let (one, other) = (beside(&anchor), beside(&anchor));
+        let seen = |process: &Anchored| process.known().seen.values().map(|row| row.number).collect::<Vec<_>>();
+        assert!(!is_refused(&one, &row(0, 0)));
+        assert!(one.known().seen.is_empty(), "what was never replaced takes no room");
+        assert!(!is_refused(&one, &row(2, 0)) && !is_refused(&one, &row(2, 0)));
+        assert!(is_refused(&one, &row(1, 0)) && is_refused(&one, &row(2, 1)));
+        assert_eq!(seen(&one), [2]);
+        other.committed(None, [row(1, 0)].iter()).await;
+        one.catch_up().await.unwrap();
+        assert_eq!(seen(&one), [2], "what others noted is older");
+        assert!(is_refused(&one, &row(1, 0)));
+        other.committed(None, [row(2, 0)].iter()).await;
+        one.catch_up().await.unwrap();
+        assert!(seen(&one).is_empty(), "others have noted it");
+        other.committed(None, [row(5, 0)].iter()).await;
+        assert!(!is_refused(&one, &row(4, 0)), "it does not know better");
+        let refused = one.may_replace([row(4, 0)].iter()).await;
+        assert!(matches!(refused, Err(Error::RowOutdated { .. })), "it learns what others noted before it writes");
+        one.committed(None, [row(6, 0), row(3, 0)].iter()).await;
+        assert!(is_refused(&one, &row(5, 0)));
+    }
+
+    #[tokio::test]
+    async fn who_builds_on_an_older_row_convinces_nobody() {
+        let anchor = Arc::default();
+        let [one, other, third] = [beside(&anchor), beside(&anchor), beside(&anchor)];
+        one.committed(None, [row(1, 1)].iter()).await;
+        // It was not told yet, and got the row from before.
+        other.committed(None, [row(1, 2)].iter()).await;
+        for process in [&one, &other, &third] {
+            process.catch_up().await.unwrap();
+            assert!(is_refused(process, &row(1, 2)) && !is_refused(process, &row(1, 1)));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_rows_ends_with_an_acceptance_and_with_the_key() {
+        let anchor = Arc::default();
+        let (one, other) = (beside(&anchor), beside(&anchor));
+        assert!(!one.accept_older_rows().await.unwrap(), "there is nothing that could be older");
+        other.committed(None, [row(2, 0)].iter()).await;
+        assert!(one.accept_older_rows().await.unwrap());
+        assert!(!is_refused(&one, &row(0, 0)));
+        one.committed(None, [row(1, 1)].iter()).await;
+        // The other one does not know of it yet, and notes once more what it has seen before.
+        other.note_seen().await.unwrap();
+        for process in [&one, &other, &beside(&anchor)] {
+            process.catch_up().await.unwrap();
+            assert!(is_refused(process, &row(0, 0)) && is_refused(process, &row(1, 0)));
+            assert!(!is_refused(process, &row(1, 1)));
+        }
+        one.destroyed(id(1), 0).await.unwrap();
+        assert!(one.known().noted.is_empty() && !is_refused(&one, &row(0, 0)), "it is gone whatever its row says");
+    }
+
+    #[tokio::test]
+    async fn a_generation_and_rows_are_noted_together_and_once() {
+        let anchor = Arc::<Shared>::default();
+        let one = beside(&anchor);
+        one.committed(Some(3), [row(1, 0)].iter()).await;
+        assert_eq!((anchor.0.lock().unwrap().len(), one.mark()), (2, 3));
+        one.committed(Some(3), core::iter::empty()).await;
+        one.catch_up().await.unwrap();
+        one.note_seen().await.unwrap();
+        assert_eq!(anchor.0.lock().unwrap().len(), 2);
     }
 }

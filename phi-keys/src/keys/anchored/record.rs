@@ -6,15 +6,29 @@ use crate::backend::MacKey;
 use crate::error::Error;
 use crate::id::{FullId, KeyId};
 use crate::scope::KeyUse;
-use crate::store::Slot;
+use crate::store::{KeyRow, Slot};
 use crate::tlv::{self, Writer};
 
 /// The domain of a record.
 const DOMAIN: &str = "phi/anchor/v1";
 /// The longest list of keys in one record.
 pub(super) const KEYS: usize = 16_384;
-/// A kid and a revision.
-const REVISION: usize = 24;
+/// A kid, a number, and what is kept of a MAC.
+const ROW: usize = 32;
+
+/// Which of the rows that a key had one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Revision {
+    pub(super) number: u64,
+    /// The first bytes of the row's MAC: where a store went two ways, two rows have one number.
+    pub(super) mac: [u8; 8],
+}
+
+impl Revision {
+    pub(super) fn of(row: &KeyRow) -> Self {
+        Self { number: row.revision, mac: row.mac.first_chunk().copied().unwrap_or_default() }
+    }
+}
 
 /// What a record says.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,9 +39,9 @@ pub(super) enum Record {
     Shredded(Slot, Vec<FullId>),
     /// Keys were destroyed that belong to no shredded scope.
     Destroyed(Vec<FullId>),
-    /// The rows of these keys had these revisions.
-    Replaced(Vec<(KeyId, u64)>),
-    /// Older rows were accepted for good: what was said of revisions before holds no longer.
+    /// The rows of these keys had these revisions, after older rows had been accepted so often.
+    Replaced(u32, Vec<(KeyId, Revision)>),
+    /// Older rows are accepted for good: what was said of revisions before holds no longer.
     Accepted,
 }
 
@@ -63,14 +77,18 @@ pub(super) fn encode(mac_key: &MacKey, generation: u64, record: &Record) -> Resu
         Record::Mark => Ok(vec![write(1, &|_| Ok(()))?]),
         Record::Shredded(slot, keys) => ids(2, Some(slot), keys),
         Record::Destroyed(keys) => ids(3, None, keys),
-        Record::Replaced(rows) => {
-            let one = |rows: &[(KeyId, u64)]| {
-                let mut bytes = Vec::with_capacity(rows.len() * REVISION);
-                for (kid, revision) in rows {
+        Record::Replaced(accepted, rows) => {
+            let one = |rows: &[(KeyId, Revision)]| {
+                let mut bytes = Vec::with_capacity(rows.len() * ROW);
+                for (kid, Revision { number, mac }) in rows {
                     bytes.extend_from_slice(kid.as_bytes());
-                    bytes.extend_from_slice(&revision.to_be_bytes());
+                    bytes.extend_from_slice(&number.to_be_bytes());
+                    bytes.extend_from_slice(mac);
                 }
-                write(4, &|list| Ok(list.field(7, &bytes)?))
+                write(4, &|list| {
+                    list.field(7, &bytes)?;
+                    Ok(list.field(8, &accepted.to_be_bytes())?)
+                })
             };
             rows.chunks(KEYS).map(one).collect()
         }
@@ -97,13 +115,16 @@ pub(super) fn decode(mac_key: &MacKey, record: &[u8]) -> Option<(u64, Record)> {
             (generation, Record::Shredded(slot, ids(keys)?))
         }
         [(1, [3]), (2, generation), (6, keys)] => (generation, Record::Destroyed(ids(keys)?)),
-        [(1, [4]), (2, generation), (7, rows)] => {
-            let (rows, []) = rows.as_chunks::<REVISION>() else { return None };
-            let row = |row: &[u8; REVISION]| {
-                let (kid, revision) = row.split_first_chunk()?;
-                Some((KeyId::from_bytes(*kid), u64::from_be_bytes(revision.try_into().ok()?)))
+        [(1, [4]), (2, generation), (7, rows), (8, accepted)] => {
+            let (rows, []) = rows.as_chunks::<ROW>() else { return None };
+            let row = |row: &[u8; ROW]| {
+                let (kid, rest) = row.split_first_chunk()?;
+                let (number, mac) = rest.split_first_chunk()?;
+                let (number, mac) = (u64::from_be_bytes(*number), mac.try_into().ok()?);
+                Some((KeyId::from_bytes(*kid), Revision { number, mac }))
             };
-            (generation, Record::Replaced(rows.iter().map(row).collect::<Option<_>>()?))
+            let accepted = u32::from_be_bytes((*accepted).try_into().ok()?);
+            (generation, Record::Replaced(accepted, rows.iter().map(row).collect::<Option<_>>()?))
         }
         [(1, [5]), (2, generation)] => (generation, Record::Accepted),
         _ => return None,
