@@ -77,6 +77,10 @@ async fn a_retry_waits_as_long_as_it_is_asked_to_or_does_not_retry() {
     let error = retry.status().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(ms(60_000)));
     assert!(hours.slept().is_empty());
+    let longest = RetryPolicy::default().longest;
+    kms.script([Some(Fault::Throttled(Some(longest)))]);
+    assert!(retry.status().await.is_ok());
+    assert_eq!(hours.slept(), [longest + ms(100)], "the longest that may be asked for");
 }
 
 #[tokio::test]
@@ -112,6 +116,27 @@ async fn retries_have_a_budget_that_successes_earn() {
     kms.script([Some(Fault::Down), None, Some(Fault::Down)]);
     assert!(retry.status().await.is_ok(), "ten successes earned a retry");
     assert!(retry.status().await.is_err(), "and no second one");
+}
+
+#[tokio::test]
+async fn successes_beyond_a_full_budget_earn_nothing() {
+    let (kms, hours) = (Faulty::named("kek"), Hours::new());
+    let mut policy = RetryPolicy::attempts(2);
+    policy.budget = 1;
+    let retry = retry(&kms, &hours, policy);
+    for _ in 0..50 {
+        assert!(retry.status().await.is_ok());
+    }
+    kms.script([Some(Fault::Down), None]);
+    assert!(retry.status().await.is_ok(), "the one retry, which was a success itself");
+    for _ in 0..8 {
+        assert!(retry.status().await.is_ok());
+    }
+    kms.script([Some(Fault::Down)]);
+    assert!(retry.status().await.is_err(), "nine successes are one too few");
+    assert!(retry.status().await.is_ok());
+    kms.script([Some(Fault::Down)]);
+    assert!(retry.status().await.is_ok(), "the tenth");
 }
 
 #[tokio::test]

@@ -170,3 +170,33 @@ impl fmt::Display for CircuitOpen {
 }
 
 impl Error for CircuitOpen {}
+
+#[cfg(test)]
+mod tests {
+    use phi_types::ManualClock;
+
+    use super::*;
+    use crate::EphemeralKeyring;
+
+    #[test]
+    fn a_call_from_before_decides_nothing_while_one_is_tried() {
+        let clock = ManualClock::at_unix_seconds(0);
+        let rest = Duration::from_secs(10);
+        let breaker = CircuitBreaker::new(EphemeralKeyring::generate().unwrap(), 1, rest, clock.clone());
+        breaker.failed(false, None);
+        clock.advance(rest);
+        let trial = breaker.admit().unwrap().unwrap();
+        for has_failed in [false, true] {
+            if has_failed {
+                breaker.failed(false, None)
+            } else {
+                breaker.answered(false)
+            }
+            assert!(matches!(*breaker.state(), State::Trial));
+            assert!(breaker.admit().is_err());
+        }
+        trial.decide();
+        breaker.answered(true);
+        assert!(breaker.admit().unwrap().is_none());
+    }
+}
