@@ -109,7 +109,9 @@ fn run_mutants(area: &str, files: &[&str]) -> Result<String> {
     let (status, said) = watch(&mut mutants)?;
     // "120 mutants tested in 9m: 3 missed, 105 caught, 12 unviable"
     let summary = said.lines().rfind(|line| line.contains("mutants tested")).unwrap_or("no mutant was tested").trim();
-    if status.success() { Ok(summary.to_owned()) } else { Err(summary.into()) }
+    // The code that says that no mutant was missed and some never came to an end, which their tests notice as well.
+    let only_timeouts = status.code() == Some(3);
+    if status.success() || only_timeouts { Ok(summary.to_owned()) } else { Err(summary.into()) }
 }
 
 /// `cargo xtask crash [--iterations N]`: the crash smoke of the tests, for much longer.
