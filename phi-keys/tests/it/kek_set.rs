@@ -195,6 +195,20 @@ async fn one_other_kek_is_asked_beside_a_slow_one_and_none_where_there_is_none()
 }
 
 #[tokio::test]
+async fn a_hedge_that_fails_gives_way_to_the_next_at_once() {
+    let pair = Pair::new();
+    let south = Faulty::named("south");
+    let builder = pair.builder(KekPolicy::AnyOf).kek(Arc::clone(&south));
+    let three = builder.hedge(Duration::from_millis(250), pair.hours.clone()).build().unwrap();
+    let copies = wrapped(&three).await;
+    pair.east.script([Some(Fault::Hang)]);
+    pair.west.script([Some(Fault::Down)]);
+    assert_eq!(unwrap(&three, &copies).await.unwrap(), 2);
+    assert_eq!(pair.hours.slept(), [Duration::from_millis(250)], "nobody waits a second time");
+    assert_eq!(pair.log.take(), ["west hedged", "west passed over: unavailable", "south hedged"]);
+}
+
+#[tokio::test]
 async fn a_hedge_that_is_refused_does_not_take_the_answer_away() {
     let pair = Pair::new();
     let hedged = pair.builder(KekPolicy::AnyOf).hedge(Duration::from_millis(250), pair.hours.clone()).build().unwrap();

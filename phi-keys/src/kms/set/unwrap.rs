@@ -53,23 +53,26 @@ impl KekSet {
         let mut flights = Vec::with_capacity(2);
         let (mut first, mut ended, mut hedged) = (None, false, false);
         loop {
-            if flights.is_empty() {
-                let next = if ended { None } else { waiting.pop_front() };
-                let Some((copy, member)) = next else { return Err(first.unwrap_or(Error::NoKek)) };
+            hedged &= !flights.is_empty();
+            // Beside one that is late there is always another one, whatever became of the one before.
+            let due = flights.is_empty() || (hedged && flights.len() == 1);
+            let next = if due && !ended { waiting.pop_front() } else { None };
+            if let Some((copy, member)) = next {
                 let wrapped = copies.get(copy).ok_or(Error::NoKek)?;
-                flights.push(self.ask(copy, member, wrapped, context, false));
+                if hedged {
+                    self.0.watch.tell(&KmsEvent::Hedged { kek_id: member.kms.kek_id() });
+                }
+                flights.push(self.ask(copy, member, wrapped, context, hedged));
             }
-            let may_hedge = !hedged && !ended && flights.len() == 1 && !waiting.is_empty();
+            if flights.is_empty() {
+                return Err(first.unwrap_or(Error::NoKek));
+            }
+            let may_hedge = !hedged && !ended && !waiting.is_empty();
             let mut late = flights.first().filter(|_| may_hedge).and_then(|flight| self.late(flight.member));
             let (at, result) = match land(&mut flights, late.as_mut()).await {
                 Next::Landed(at, result) => (at, result),
                 Next::Late => {
                     hedged = true;
-                    if let Some((copy, member)) = waiting.pop_front() {
-                        let wrapped = copies.get(copy).ok_or(Error::NoKek)?;
-                        self.0.watch.tell(&KmsEvent::Hedged { kek_id: member.kms.kek_id() });
-                        flights.push(self.ask(copy, member, wrapped, context, true));
-                    }
                     continue;
                 }
             };
