@@ -59,8 +59,8 @@ impl AeadKey {
         }
     }
 
-    /// Encrypts `body` in place under `nonce`, which a backend that draws nonces overwrites with its own, and returns the tag.
-    /// `body` then holds no plaintext, or where the cipher fails, nothing that is of use.
+    /// Encrypts `body` in place under `nonce`, which a backend that draws nonces overwrites with its own, and puts the tag into
+    /// `tag`. `body` then holds no plaintext, or where the cipher fails, nothing that is of use.
     ///
     /// # Errors
     /// [`SealError::Cipher`].
@@ -70,18 +70,19 @@ impl AeadKey {
         nonce: &mut [u8; NONCE_LEN],
         aad: &[u8],
         body: &mut [u8],
-    ) -> Result<[u8; TAG_LEN], SealError> {
-        let tag = match &self.0 {
+        tag: &mut [u8; TAG_LEN],
+    ) -> Result<(), SealError> {
+        match &self.0 {
             Cipher::Ring(key) => {
                 let nonce = RingNonce::assume_unique_for_key(*nonce);
-                // Both ciphers have tags of 16 bytes.
-                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), body);
-                tag.ok().and_then(|tag| tag.as_ref().first_chunk().copied())
+                let made = key.seal_in_place_separate_tag(nonce, Aad::from(aad), body);
+                // By reference: a tag that is moved out of a result is copied in pieces first. Both ciphers' have 16 bytes.
+                tag.copy_from_slice(made.as_ref().map_err(|_| SealError::Cipher)?.as_ref());
             }
             #[cfg(feature = "fips")]
-            Cipher::Fips(key) => key.encrypt(nonce, aad, body),
-        };
-        tag.ok_or(SealError::Cipher)
+            Cipher::Fips(key) => *tag = key.encrypt(nonce, aad, body).ok_or(SealError::Cipher)?,
+        }
+        Ok(())
     }
 
     /// Encrypts `body` in place under a nonce of the caller's, and returns the tag.
@@ -97,7 +98,9 @@ impl AeadKey {
         if nonce.is_left() {
             return Err(SealError::NoNonce);
         }
-        self.encrypt(&mut nonce.into_bytes(), aad, body)
+        let mut tag = [0; TAG_LEN];
+        self.encrypt(&mut nonce.into_bytes(), aad, body, &mut tag)?;
+        Ok(tag)
     }
 
     /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`. Nothing where the cipher

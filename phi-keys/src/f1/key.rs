@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::padding::{MARK, pad, unpadded_len};
 use super::{
     HEADER_LEN, MAX_PLAINTEXT, NAME_LEN, NONCE_LEN, Nonce, OVERHEAD, OpenError, Parts, SALT_LEN, SealError, Suite,
-    key_info, parse,
+    TAG_LEN, key_info, parse,
 };
 use crate::backend::{AeadKey, Backend, NotApproved};
 use crate::derive::{self, KEY_LEN, Label};
@@ -133,12 +133,12 @@ impl MessageKey {
         padding: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        let nonce = self.admit(nonce, plaintext.len(), padding)?;
+        self.admit(&nonce, plaintext.len(), padding)?;
         let start = out.len();
         // One reservation, so that no plaintext is left behind in memory that a growing vector gave back.
         out.reserve(OVERHEAD + plaintext.len() + padding);
         out.extend_from_slice(&self.name);
-        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&nonce.into_bytes());
         out.extend_from_slice(plaintext);
         pad(out, padding);
         self.encrypt(aad, start, out)
@@ -158,7 +158,7 @@ impl MessageKey {
         buffer: &mut Vec<u8>,
     ) -> Result<(), SealError> {
         let length = buffer.len();
-        let nonce = self.admit(nonce, length, padding)?;
+        self.admit(&nonce, length, padding)?;
         let needed = OVERHEAD + length + padding;
         if buffer.capacity() < needed {
             let mut grown = Vec::with_capacity(needed);
@@ -172,7 +172,7 @@ impl MessageKey {
         if let Some((name, rest)) = buffer.split_first_chunk_mut()
             && let Some(place) = rest.first_chunk_mut()
         {
-            (*name, *place) = (self.name, nonce);
+            (*name, *place) = (self.name, nonce.into_bytes());
         }
         if padding > 0
             && let Some(tail) = buffer.get_mut(HEADER_LEN + length..)
@@ -249,16 +249,15 @@ impl MessageKey {
         *parts.name == self.name
     }
 
-    /// Refuses what cannot be sealed, before anything is written. Returns the nonce: zeros where the backend draws it, until it
-    /// has.
+    /// Refuses what cannot be sealed, before anything is written.
     #[inline]
-    fn admit(&self, nonce: Nonce, length: usize, padding: usize) -> Result<[u8; NONCE_LEN], SealError> {
+    fn admit(&self, nonce: &Nonce, length: usize, padding: usize) -> Result<(), SealError> {
         let fits = length <= MAX_PLAINTEXT && padding <= MAX_PLAINTEXT;
         if !fits || self.suite.is_padded() != (padding > 0) {
             return Err(SealError::TooLong);
         }
         match (nonce.is_left(), self.draws_nonces()) {
-            (false, false) | (true, true) => Ok(nonce.into_bytes()),
+            (false, false) | (true, true) => Ok(()),
             (false, true) => Err(SealError::NotApproved(NotApproved::ChosenNonce)),
             (true, false) => Err(SealError::NoNonce),
         }
@@ -268,22 +267,16 @@ impl MessageKey {
     /// replaces, and appends the tag. What stands from `start` on is wiped where that fails.
     #[inline]
     fn encrypt(&self, aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
-        let value = out.get_mut(start + NAME_LEN..).and_then(<[u8]>::split_first_chunk_mut);
-        let tag = match value {
-            Some((nonce, body)) => self.cipher.encrypt(nonce, aad, body),
-            // Never: the caller has just written the header.
+        out.extend_from_slice(&[0; TAG_LEN]);
+        let done = match split(out.get_mut(start + NAME_LEN..).unwrap_or_default()) {
+            Some((nonce, body, tag)) => self.cipher.encrypt(nonce, aad, body, tag),
+            // Never: the caller has just written the header, and the tag has its place.
             None => Err(SealError::Cipher),
         };
-        match tag {
-            Ok(tag) => {
-                out.extend_from_slice(&tag);
-                Ok(())
-            }
-            Err(error) => {
-                wipe(out, start);
-                Err(error)
-            }
+        if done.is_err() {
+            wipe(out, start);
         }
+        done
     }
 
     /// Decrypts ciphertext and tag, which stand in `bytes` from `from` on, to the front of `bytes`: the length of the
@@ -301,6 +294,14 @@ fn name(suite: Suite, kid: KeyId, salt: &[u8; SALT_LEN]) -> [u8; NAME_LEN] {
     let mut name = [0; NAME_LEN];
     name.iter_mut().zip(parts).for_each(|(place, byte)| *place = byte);
     name
+}
+
+/// The nonce, the body and the place of the tag.
+#[inline]
+fn split(value: &mut [u8]) -> Option<(&mut [u8; NONCE_LEN], &mut [u8], &mut [u8; TAG_LEN])> {
+    let (nonce, rest) = value.split_first_chunk_mut()?;
+    let (body, tag) = rest.split_last_chunk_mut()?;
+    Some((nonce, body, tag))
 }
 
 /// Overwrites and removes everything from `start` on.

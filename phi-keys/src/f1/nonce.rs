@@ -11,9 +11,14 @@ use crate::derive::KEY_LEN;
 use crate::random::NoRandomness;
 
 /// One nonce of 96 bits. It is consumed by the message that it seals and cannot be copied.
+///
+/// Held as numbers, which are handed on in registers: an array is written to memory and read back at each step of the way to
+/// the cipher, which waits for it.
 #[derive(Debug)]
 pub struct Nonce {
-    bytes: [u8; NONCE_LEN],
+    /// The first eight bytes, in the order of memory.
+    first: u64,
+    last: u32,
     /// Whether the backend draws it, and the bytes mean nothing.
     is_left: bool,
 }
@@ -43,7 +48,7 @@ impl Nonce {
     #[inline]
     #[must_use]
     pub const fn drawn_by_backend() -> Self {
-        Self { bytes: [0; NONCE_LEN], is_left: true }
+        Self { first: 0, last: 0, is_left: true }
     }
 
     /// A nonce that the caller vouches for. Two messages under one key and one nonce give away both and the
@@ -53,7 +58,9 @@ impl Nonce {
     #[inline]
     #[must_use]
     pub const fn dangerous_from_bytes(bytes: [u8; NONCE_LEN]) -> Self {
-        Self { bytes, is_left: false }
+        let [a, b, c, d, e, f, g, h, last @ ..] = bytes;
+        let first = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        Self { first, last: u32::from_ne_bytes(last), is_left: false }
     }
 
     /// Whether it is left to the backend.
@@ -65,7 +72,8 @@ impl Nonce {
     /// Zeros where the backend draws it.
     #[inline]
     pub(crate) const fn into_bytes(self) -> [u8; NONCE_LEN] {
-        self.bytes
+        let ([a, b, c, d, e, f, g, h], [i, j, k, l]) = (self.first.to_ne_bytes(), self.last.to_ne_bytes());
+        [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 }
 
