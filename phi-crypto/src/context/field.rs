@@ -68,13 +68,13 @@ impl Field {
     /// Whether both are the same constants of the program, found out without a look at their text. Two constants of the
     /// same text may count as different.
     #[inline]
-    pub(crate) fn is_same_constant(self, other: Self) -> bool {
+    pub(crate) fn is_same_constant(&self, other: &Self) -> bool {
         core::ptr::eq(self.record_type, other.record_type) && core::ptr::eq(self.name, other.name)
     }
 
     /// A number that tells the fields of a record type apart as a rule, for a table of a few places.
     #[inline]
-    pub(crate) fn place(self) -> usize {
+    pub(crate) fn place(&self) -> usize {
         // Names of one length are told apart by where they stand.
         self.name.as_ptr().addr() ^ (self.name.as_ptr().addr() >> 4) ^ self.name.len()
     }

@@ -139,6 +139,13 @@ impl<'a> Context<'a> {
         aad::of(self)
     }
 
+    /// The record, where nothing but record type, field and record are named.
+    #[inline]
+    pub(crate) fn only_record(&self) -> Option<&RecordId<'a>> {
+        let alone = self.rare.is_none() && self.subject.is_none() && self.row_version.is_none();
+        self.record_id.as_ref().filter(|_| alone)
+    }
+
     pub(crate) fn named_tenant(&self) -> Option<&'a str> {
         self.rare.as_ref()?.tenant
     }

@@ -43,6 +43,17 @@ impl RecordId<'_> {
         take(self.text(&mut [0; ROOM]))
     }
 
+    /// The text of a number of at most eight digits.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<Short> {
+        let number = match self.0 {
+            Id::Unsigned(number) => u32::try_from(number).ok()?,
+            Id::Signed(number) => u32::try_from(number).ok()?,
+            Id::Text(_) | Id::Uuid(_) => return None,
+        };
+        (number < 100_000_000).then(|| Short::digits(number))
+    }
+
     /// The text, written into `room` where it is not text already.
     pub(crate) fn text<'t>(&'t self, room: &'t mut [u8; ROOM]) -> &'t [u8] {
         match self.0 {
@@ -54,6 +65,32 @@ impl RecordId<'_> {
                 room
             }
         }
+    }
+}
+
+/// A text of at most eight bytes, in a register.
+#[derive(Clone, Copy)]
+pub(crate) struct Short {
+    /// From the lowest byte on; zero behind the text.
+    pub(crate) bytes: u64,
+    pub(crate) len: u32,
+}
+
+impl Short {
+    /// The decimal digits of a number below 10^8, all at once: halves of four digits, quarters of two, single ones, each
+    /// in as many bits as it has bytes in the text.
+    #[inline]
+    const fn digits(number: u32) -> Self {
+        let number = number as u64;
+        let halves = (number / 10_000) | ((number % 10_000) << 32);
+        // ⌊x ÷ 100⌋ of every x below 10^4, and below ⌊x ÷ 10⌋ of every x below 100.
+        let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+        let quarters = hundreds | ((halves - hundreds * 100) << 16);
+        let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+        let digits = tens | ((quarters - tens * 10) << 8);
+        // Zeros at the front are no part of the text, but the last digit always is.
+        let skipped = (digits | (1 << 56)).trailing_zeros() & !7;
+        Self { bytes: (digits | 0x3030_3030_3030_3030) >> skipped, len: 8 - skipped / 8 }
     }
 }
 
@@ -132,5 +169,27 @@ impl From<i64> for RecordId<'_> {
 impl From<u64> for RecordId<'_> {
     fn from(id: u64) -> Self {
         Self(Id::Unsigned(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_standard_library() {
+        // Every half of eight digits with every kind of other half, and both sides of what is short.
+        let halves = (0..10_000).flat_map(|half| [half, half * 10_000, half * 10_000 + 9_999, 99_990_000 + half]);
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent)).flat_map(|power| [power - 1, power, power + 1]);
+        for number in halves.chain(powers) {
+            let expected = number.to_string();
+            let ids = [Some(RecordId::from(number)), i64::try_from(number).ok().map(RecordId::from)];
+            for id in ids.into_iter().flatten() {
+                assert_eq!(id.text(&mut [0; ROOM]), expected.as_bytes());
+                let short = id.short().map(|short| short.bytes.to_le_bytes()[..short.len as usize].to_vec());
+                assert_eq!(short, (expected.len() <= 8).then(|| expected.as_bytes().to_vec()));
+            }
+        }
+        assert!(RecordId::from(-1_i64).short().is_none() && RecordId::from("1").short().is_none());
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use phi_keys::f1::{self, MessageKey, Parts};
 use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
-use zeroize::Zeroizing;
 
 use super::observer::Witness;
 use super::salts::Salts;
@@ -59,10 +58,8 @@ impl ScopedOpener {
     /// [`OpenError`]: precise where the value was never sealed, its key is not held or the lease has ended;
     /// [`OpenError::Refused`], without detail, where the cipher refuses.
     pub fn open<T: Openable>(&self, sealed: &Sealed<T>, context: &Context<'_>) -> Result<Phi<T>, OpenError> {
-        // Room for the plaintext and the tag, which the cipher works on.
-        let room = sealed.as_bytes().len().saturating_sub(f1::HEADER_LEN);
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(room));
-        self.open_into(sealed.as_bytes(), context, &mut plaintext)?;
+        let parts = f1::parse(sealed.as_bytes())?;
+        let plaintext = self.attempt(&parts, context, |key, aad| key.open(&parts, aad))?;
         Ok(Phi::new(T::from_plaintext(plaintext)?))
     }
 
@@ -150,18 +147,18 @@ impl ScopedOpener {
         }
     }
 
-    fn attempt(
+    fn attempt<R>(
         &self,
         parts: &Parts<'_>,
         context: &Context<'_>,
-        open: impl FnOnce(&MessageKey, &[u8]) -> Result<(), f1::OpenError>,
-    ) -> Result<(), OpenError> {
+        open: impl FnOnce(&MessageKey, &[u8]) -> Result<R, f1::OpenError>,
+    ) -> Result<R, OpenError> {
         let mut aad = AadBuf::new();
         let aad = self.aad.write(context, &mut aad)?;
         let opened = self.held(parts.kid()).and_then(|held| {
             if held.data.is_live() { held.open(parts, |key| open(key, aad)) } else { Err(OpenError::LeaseEnded) }
         });
-        self.tell(context, parts, opened);
+        self.tell(context, parts, opened.as_ref().map(|_| ()).map_err(|error| *error));
         opened
     }
 
