@@ -413,4 +413,22 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_usual_context_takes_the_short_way_once_its_beginning_is_known_and_says_the_same() {
+        let ada = SubjectId::new("ada").unwrap();
+        let name = Context::new("Patient", "name");
+        for subject in [Some(&ada), None] {
+            for first in [name.record_id("1"), name.without_record(), name.without_record().row_version(1)] {
+                let scope = ScopeAad::new(&TenantAad::new(Some("clinic")), subject);
+                scope.write(&first, &mut AadBuf::new()).unwrap();
+                let context = name.record_id(7431_u64);
+                let (mut short, mut long) = (AadBuf::new(), AadBuf::new());
+                let written = scope.write(&context, &mut short).unwrap();
+                assert_eq!(written, scope.write_any(&context, &mut long).unwrap());
+                let is_short = short.usual.0 != [0; USUAL];
+                assert_eq!(is_short, first.only_record().is_some() || first.row_version.is_some());
+            }
+        }
+    }
 }
