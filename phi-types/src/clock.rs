@@ -90,8 +90,7 @@ impl Clock for SystemClock {
 
     #[cfg(all(feature = "coarse-clock", target_os = "linux"))]
     fn recent(&self) -> (Duration, Timestamp) {
-        let wall = linux::read(linux::ClockId::RealtimeCoarse);
-        (linux::read(linux::ClockId::MonotonicCoarse), Timestamp::UNIX_EPOCH.saturating_add(wall))
+        linux::recent()
     }
 }
 
@@ -99,9 +98,31 @@ impl Clock for SystemClock {
 /// processor for the time.
 #[cfg(all(feature = "coarse-clock", target_os = "linux"))]
 mod linux {
+    use core::cell::Cell;
     use core::time::Duration;
 
     pub(super) use rustix::time::ClockId;
+
+    use crate::Timestamp;
+
+    thread_local! {
+        /// What this thread read last.
+        static LAST: Cell<(Duration, Timestamp)> = const { Cell::new((Duration::ZERO, Timestamp::UNIX_EPOCH)) };
+    }
+
+    /// Both clocks at the last tick. The kernel moves them together, so the wall clock is read again only when monotonic
+    /// time has moved. That lags by no more than the tick itself: when the machine wakes up with the same monotonic time as
+    /// it fell asleep with, until the first tick.
+    pub(super) fn recent() -> (Duration, Timestamp) {
+        let monotonic = read(ClockId::MonotonicCoarse);
+        let last = LAST.get();
+        if last.0 == monotonic {
+            return last;
+        }
+        let now = (monotonic, Timestamp::UNIX_EPOCH.saturating_add(read(ClockId::RealtimeCoarse)));
+        LAST.set(now);
+        now
+    }
 
     /// The time since the clock's origin; zero where it stands before it.
     pub(super) fn read(clock: ClockId) -> Duration {
