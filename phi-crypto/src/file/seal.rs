@@ -12,10 +12,10 @@ use crate::{Context, ScopedSealer};
 /// Seals what is written into it, and writes the sealed file to a sink. Finish it: a file that was not finished is
 /// refused by every reader.
 ///
-/// It takes 64 KiB of memory whatever the length of the file, writes each byte once and in order, and neither seeks nor
+/// It takes 112 KiB of memory whatever the length of the file, writes each byte once and in order, and neither seeks nor
 /// resumes. Nothing leaves it after the process was forked.
 ///
-/// **Lease.** The lease of the key is asked before each batch of chunks (64 KiB). When it has ended, `write` answers
+/// **Lease.** The lease of the key is asked before each batch of chunks (112 KiB). When it has ended, `write` answers
 /// [`FileError::LeaseEnded`] having taken nothing. Go on after [`renew`](Self::renew), or let it renew itself:
 ///
 /// ```
@@ -45,7 +45,7 @@ pub struct FileSealer<W> {
 }
 
 impl ScopedSealer {
-    /// Begins a sealed file (format F2) in `sink`. The sink wants no buffer of its own: it gets 64 KiB at a time.
+    /// Begins a sealed file (format F2) in `sink`. The sink wants no buffer of its own: it gets 112 KiB at a time.
     ///
     /// # Errors
     /// [`FileError`] when the context cannot be bound, the lease has ended, or the operating system gives no random bytes.

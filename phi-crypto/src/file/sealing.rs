@@ -12,9 +12,9 @@ use super::cobblestone::{CHUNK, Cipher, MAX_CHUNKS, SEALED_CHUNK, TAG};
 use super::head::{FileHead, SUITE};
 use super::lease::{Grant, Lease, Way};
 
-/// Chunks that are sealed between two questions to lease and process id. With more the buffer of every file would be
-/// mapped and returned by the system's allocator.
-pub(super) const BATCH: usize = 4;
+/// Chunks that are sealed between two questions to lease and process id. With more, which would be 128 KiB, the buffer of
+/// every file would be mapped and returned by the system's allocator.
+pub(super) const BATCH: usize = 7;
 /// Plaintext bytes of a batch.
 const ROOM: usize = BATCH * CHUNK;
 
@@ -57,7 +57,7 @@ impl Drop for Slots {
     fn drop(&mut self) {
         let used = self.used;
         let used = self.bytes.get_mut(..used).unwrap_or_default();
-        // As sure as `zeroize`, which wipes byte by byte: 64 KiB would take longer than they take to seal.
+        // As sure as `zeroize`, which wipes byte by byte: a batch would take longer than they take to seal.
         used.fill(0);
         zeroize::optimization_barrier(used);
     }

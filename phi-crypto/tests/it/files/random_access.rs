@@ -33,7 +33,7 @@ fn step(length: usize) -> impl Strategy<Value = Step> {
 }
 
 fn run() -> impl Strategy<Value = (usize, usize, Vec<Step>)> {
-    let lengths = prop_oneof![Just(0), Just(CHUNK), Just(8 * CHUNK), 0..12 * CHUNK,];
+    let lengths = prop_oneof![Just(0), Just(CHUNK), Just(14 * CHUNK), 0..16 * CHUNK,];
     (lengths, 0..100_usize)
         .prop_flat_map(|(length, before)| (Just(length), Just(before), prop::collection::vec(step(length), 1..25)))
 }
@@ -42,7 +42,7 @@ fn run() -> impl Strategy<Value = (usize, usize, Vec<Step>)> {
 fn reads_seeks_and_ranges_are_those_of_a_slice() {
     let runtime = Runtime::new().unwrap();
     let (_clinic, sealer, opener) = runtime.block_on(patient());
-    let all = plaintext(12 * CHUNK);
+    let all = plaintext(16 * CHUNK);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 64, ..ProptestConfig::default() });
     let checked = runner.run(&run(), |(length, before, steps)| {
         // The file may begin anywhere in its source.

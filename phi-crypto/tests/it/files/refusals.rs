@@ -108,7 +108,7 @@ async fn moved_doubled_and_appended_chunks_are_refused() {
 async fn a_writer_that_was_dropped_leaves_a_file_that_is_refused() {
     let (_clinic, sealer, opener) = patient().await;
     let whole = plaintext(20 * CHUNK);
-    for length in [0, 1, CHUNK, 8 * CHUNK, 9 * CHUNK + 5, 20 * CHUNK] {
+    for length in [0, 1, CHUNK, 14 * CHUNK, 15 * CHUNK + 5, 20 * CHUNK] {
         let mut sink = Vec::new();
         let mut file = sealer.file(&mut sink, &place()).unwrap();
         file.write_all(&whole[..length]).unwrap();

@@ -121,7 +121,7 @@ impl Write for Fragile {
 #[tokio::test]
 async fn a_write_that_failed_can_be_repeated() {
     let (_clinic, sealer, opener) = patient().await;
-    let whole = plaintext(20 * CHUNK + 5);
+    let whole = plaintext(40 * CHUNK + 5);
     let steady = Arc::new(AtomicBool::new(false));
     let sink = Fragile { taken: Vec::new(), calls: 0, steady: Arc::clone(&steady) };
     let mut file = sealer.file(sink, &place()).unwrap();
@@ -168,7 +168,7 @@ async fn progress_is_told_on_both_sides() {
         let told = Arc::clone(told);
         move |bytes| told.lock().unwrap().push(bytes)
     };
-    let whole = plaintext(20 * CHUNK + 5);
+    let whole = plaintext(40 * CHUNK + 5);
     let mut file = sealer.file(Vec::new(), &place()).unwrap();
     file.on_progress(log(&told));
     file.write_all(&whole).unwrap();
