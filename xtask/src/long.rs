@@ -30,49 +30,6 @@ fn run_deny() -> Result<String> {
     Ok(said.lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// `cargo xtask fuzz [target…] [--seconds N]`.
-pub(crate) fn fuzz(args: &[&str]) -> Result {
-    let mut targets = args.to_vec();
-    let seconds: u32 = shell::take_option(&mut targets, "--seconds")?.unwrap_or("60").parse()?;
-    let known = fuzz_targets()?;
-    if let Some(unknown) = targets.iter().find(|target| !known.iter().any(|name| name == *target)) {
-        return Err(format!("there is no fuzz target `{unknown}`; there are {}", known.join(", ")).into());
-    }
-    tool("fuzz", "0.13.2")?;
-    for target in known.iter().filter(|name| targets.is_empty() || targets.contains(&name.as_str())) {
-        let command = format!("cargo xtask fuzz {target} --seconds {seconds}");
-        evidence::record(&format!("fuzz {target}"), &command, run_fuzz(target, seconds))?;
-    }
-    Ok(())
-}
-
-fn run_fuzz(target: &str, seconds: u32) -> Result<String> {
-    // Through PATH: the cargo that runs this job belongs to the stable toolchain. New inputs go to a folder of their own,
-    // the checked-in corpus stays small.
-    let found = shell::target().join("fuzz-corpus").join(target);
-    fs::create_dir_all(&found)?;
-    let mut fuzz = Command::new("cargo");
-    fuzz.current_dir(shell::root()).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
-    fuzz.args(["+nightly", "fuzz", "run", "--fuzz-dir", "fuzz", "--features", "libfuzzer", "--target-dir"]);
-    fuzz.arg(shell::target().join("fuzz")).arg(target).arg(found).arg(format!("fuzz/corpus/{target}"));
-    fuzz.args(["--", "-print_final_stats=1", "-timeout=10", "-max_len=65536"]);
-    let said = watched(fuzz.arg(format!("-max_total_time={seconds}")))?;
-    let executions = said.lines().find_map(|line| line.trim().strip_prefix("stat::number_of_executed_units:"));
-    let executions = executions.ok_or("libFuzzer reported no executions")?.trim();
-    Ok(format!("{executions} executions in {seconds} s, no finding"))
-}
-
-/// One target for each file; the libFuzzer programs and the replay use the same names.
-fn fuzz_targets() -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(shell::root().join("fuzz/fuzz_targets"))? {
-        let path = entry?.path();
-        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
-    }
-    names.sort();
-    Ok(names)
-}
-
 /// The modules that read bytes from outside, where a mutant that survives is a hole in the tests of a format; relative to
 /// the `src` of the area's crate.
 const FORMAT_MODULES: &[(&str, &[&str])] = &[
@@ -192,7 +149,7 @@ fn passed(said: &str, none: &'static str) -> Result<usize> {
 }
 
 /// Installs a cargo subcommand unless one is there already.
-fn tool(name: &str, version: &str) -> Result {
+pub(crate) fn tool(name: &str, version: &str) -> Result {
     if shell::output(Command::new("cargo").args([name, "--version"])).is_ok() {
         return Ok(());
     }

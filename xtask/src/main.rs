@@ -8,6 +8,7 @@ mod bench;
 mod checks;
 mod ci;
 mod evidence;
+mod fuzz;
 mod live;
 mod long;
 mod loom;
@@ -37,7 +38,8 @@ usage: cargo xtask <job>
 
 long, for developers; each writes its row into EVIDENCE.md:
   deny                              cargo-deny: bans, licences, sources
-  fuzz [target…] [--seconds N]      libFuzzer on a nightly toolchain (60 s for each target)
+  fuzz [target…] [--seconds N] [--runs N] [--no-sanitizer]
+                                    libFuzzer on a nightly toolchain, each target for so long (60 s) or so many executions
   mutants [area…]                   cargo-mutants on the crates' format modules
   live <provider>                   the suites of `Kms` against a real account that the environment names
          providers: aws gcp azure vault pkcs11
@@ -74,7 +76,7 @@ fn dispatch(args: &[&str]) -> Result {
         ("deps", []) => checks::deps::main(),
         ("loom", []) => loom::main(),
         ("deny", []) => long::deny(),
-        ("fuzz", rest) => long::fuzz(rest),
+        ("fuzz", rest) => fuzz::main(rest),
         ("mutants", rest) => long::mutants(rest),
         ("crash", rest) => long::crash(rest),
         ("live", rest) => live::main(rest),

@@ -100,6 +100,13 @@ pub(crate) fn take_option<'a>(args: &mut Vec<&'a str>, name: &str) -> Result<Opt
     if at < args.len() { Ok(Some(args.remove(at))) } else { Err(format!("`{name}` needs a value").into()) }
 }
 
+/// Takes `name` out of `args`, and says whether it was there.
+pub(crate) fn take_flag(args: &mut Vec<&str>, name: &str) -> bool {
+    let before = args.len();
+    args.retain(|arg| *arg != name);
+    args.len() < before
+}
+
 #[cfg(test)]
 mod tests {
     use super::without_credentials;
