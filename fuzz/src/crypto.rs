@@ -1,6 +1,7 @@
 //! phi-crypto: what columns give back, and the contexts that values are bound to.
 
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
+use std::sync::LazyLock;
 
 use phi_crypto::file::{FileHead, ciphertext_range};
 use phi_crypto::{Context, Opener, ScopedOpener, ScopedSealer, Sealed, Sealer};
@@ -127,13 +128,18 @@ fn scan() -> Context<'static> {
     Context::new("Scan", "image").record_id("1")
 }
 
-/// A plaintext of several chunks without a fuzzer having to write them.
-fn image(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 + at / 7919) as u8).collect()
+/// A plaintext of several chunks without a fuzzer having to write them, made once.
+fn image(length: u16) -> &'static [u8] {
+    static IMAGE: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..usize::from(u16::MAX)).map(|at| (at * 31 + at / 7919) as u8).collect());
+    &IMAGE[..usize::from(length)]
 }
 
+/// What one input may do to a file: more steps take long and reach nothing that fewer do not.
+const STEPS: usize = 40;
+
 fn file(sealer: &ScopedSealer, plaintext: &[u8]) -> Vec<u8> {
-    let mut file = sealer.file(Vec::new(), &scan()).expect("a live lease");
+    let mut file = sealer.file(Vec::with_capacity(plaintext.len() + 256), &scan()).expect("a live lease");
     file.write_all(plaintext).expect("a live lease");
     file.finish().expect("a live lease")
 }
@@ -148,10 +154,13 @@ pub(crate) fn file_open(input: &[u8]) {
     let _ = FileHead::parse(input);
 
     let mut input = Input::new(input);
-    let plaintext = image(usize::from(u16::from_be_bytes(input.array())));
-    let sealed = file(&sealer, &plaintext);
+    let plaintext = image(u16::from_be_bytes(input.array()));
+    let sealed = file(&sealer, plaintext);
     let mut changed = sealed.clone();
-    while !input.is_empty() {
+    for _ in 0..STEPS {
+        if input.is_empty() {
+            break;
+        }
         let at = u16::from_be_bytes(input.array());
         let at = usize::from(at) % changed.len().max(1);
         match input.byte() % 5 {
@@ -182,15 +191,18 @@ pub(crate) fn file_open(input: &[u8]) {
 pub(crate) fn file_range(input: &[u8]) {
     let World { sealer, opener } = world_for_this_lease();
     let mut input = Input::new(input);
-    let plaintext = image(usize::from(u16::from_be_bytes(input.array())));
-    let mut sealed = file(&sealer, &plaintext);
+    let plaintext = image(u16::from_be_bytes(input.array()));
+    let mut sealed = file(&sealer, plaintext);
     let cut = usize::from(input.byte()) % 40;
     // The head stays whole: `file_open` cuts that.
     sealed.truncate((sealed.len() - cut).max(FileHead::LEN));
     let mut ranges = opener.file_ranges(&FileHead::parse(&sealed).expect("a head"), &scan()).expect("a live lease");
     let mut file = opener.file(Cursor::new(&sealed[..]), &scan()).expect("a head");
-    let mut model = Cursor::new(&plaintext[..]);
-    while !input.is_empty() {
+    let mut model = Cursor::new(plaintext);
+    for _ in 0..STEPS {
+        if input.is_empty() {
+            break;
+        }
         let (step, number) = (input.byte(), u64::from(u16::from_be_bytes(input.array())));
         match step % 5 {
             0 => {

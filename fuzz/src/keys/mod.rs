@@ -69,12 +69,24 @@ pub(crate) fn f1_seal(input: &[u8]) {
     }
 }
 
-/// Text as a sealed value: one value has one text.
+/// Text as a sealed value: one value has one text, and one changed character makes it none or that of another value.
 pub(crate) fn f1_text(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
-    if let Ok(bytes) = f1::from_text(text) {
-        assert_eq!(f1::to_text(&bytes), text);
-    }
+    let read = |text: &[u8]| {
+        let text = std::str::from_utf8(text).ok()?;
+        let value = f1::from_text(text).ok()?;
+        assert_eq!(f1::to_text(&value), text);
+        Some(value)
+    };
+    read(input);
+
+    let mut input = Input::new(input);
+    let (at, character) = (usize::from(u16::from_be_bytes(input.array())), input.byte() & 0x7f);
+    let value = input.rest();
+    let written = f1::to_text(value).into_bytes();
+    assert_eq!(read(&written).as_deref(), Some(value));
+    let mut changed = written.clone();
+    changed[at % written.len()] = character;
+    assert_eq!(read(&changed).as_deref() == Some(value), changed == written);
 }
 
 /// A list of fields reads back as what was written, by the description of the format alone: no two lists share bytes.
