@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use phi_crypto::file::{FileHead, ciphertext_range};
 use phi_crypto::{Context, Opener, ScopedOpener, ScopedSealer, Sealed, Sealer};
 use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, Scope};
+use phi_types::ManualClock;
 use tokio::runtime::Builder;
 
 use crate::input::Input;
@@ -15,11 +16,19 @@ struct World {
     opener: ScopedOpener,
 }
 
+/// Handles whose lease never ends, because their clock stands still.
 fn world() -> World {
+    thread_local!(static WORLD: World = new_world());
+    WORLD.with(|world| World { sealer: world.sealer.clone(), opener: world.opener.clone() })
+}
+
+fn new_world() -> World {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let kek = EphemeralKeyring::generate().expect("randomness");
-        let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await.expect("an empty store");
+        let clock = ManualClock::at_unix_seconds(1_767_225_600);
+        let builder = Keys::builder(MemoryKeyStore::new()).kek(kek).clock(clock);
+        let keys = builder.build().await.expect("an empty store");
         let scope = Scope::group("fuzz");
         let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope).await.expect("a key");
         let opener = Opener::builder(keys).build().for_scope(&scope).await.expect("a key");
@@ -30,7 +39,7 @@ fn world() -> World {
 /// A column that somebody else wrote: it is refused, whether it comes as bytes, as text, or as one of our own values with
 /// one byte changed, cut or in another place.
 pub(crate) fn open(input: &[u8]) {
-    let World { sealer, opener } = world_for_this_lease();
+    let World { sealer, opener } = world();
     let place = Context::new("Patient", "name").record_id("1");
     if let Ok(sealed) = Sealed::<Vec<u8>>::from_bytes(input.to_vec()) {
         assert_eq!(sealed.as_bytes(), input);
@@ -64,19 +73,6 @@ pub(crate) fn open(input: &[u8]) {
     if let Ok(sealed) = Sealed::<Vec<u8>>::from_bytes(bytes) {
         assert!(opener.open(&sealed, &place).is_err());
     }
-}
-
-/// Handles die with their lease: a fuzzer that runs for longer makes new ones.
-fn world_for_this_lease() -> World {
-    use std::cell::RefCell;
-
-    thread_local!(static WORLD: RefCell<Option<World>> = const { RefCell::new(None) });
-    WORLD.with_borrow_mut(|held| {
-        let live = held.take().filter(|world| world.sealer.is_live()).unwrap_or_else(world);
-        let handles = World { sealer: live.sealer.clone(), opener: live.opener.clone() };
-        *held = Some(live);
-        handles
-    })
 }
 
 /// Two contexts with the same bytes are the same context.
@@ -147,7 +143,7 @@ fn file(sealer: &ScopedSealer, plaintext: &[u8]) -> Vec<u8> {
 /// A file that somebody else wrote, or one of ours with bytes changed, moved, cut or added: nothing comes out of it but a
 /// beginning of what was sealed, and then an error.
 pub(crate) fn file_open(input: &[u8]) {
-    let World { sealer, opener } = world_for_this_lease();
+    let World { sealer, opener } = world();
     if let Ok(mut strange) = opener.file(input, &scan()) {
         assert!(strange.read_to_end(&mut Vec::new()).is_err());
     }
@@ -189,7 +185,7 @@ pub(crate) fn file_open(input: &[u8]) {
 
 /// Reads, seeks and ranges, against a slice. Where the file was cut, no more than the whole chunks comes out.
 pub(crate) fn file_range(input: &[u8]) {
-    let World { sealer, opener } = world_for_this_lease();
+    let World { sealer, opener } = world();
     let mut input = Input::new(input);
     let plaintext = image(u16::from_be_bytes(input.array()));
     let mut sealed = file(&sealer, plaintext);

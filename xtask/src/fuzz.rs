@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::evidence;
-use crate::long::{tool, watched};
+use crate::long::{tool, watch};
 use crate::shell::{self, Result};
 
 /// When a target has run for long enough, whichever comes first, and how it is built.
@@ -49,7 +49,11 @@ impl Campaign {
         fuzz.args(["--", "-timeout=10", "-max_len=65536"]);
         fuzz.args(self.seconds.map(|seconds| format!("-max_total_time={seconds}")));
         fuzz.args(self.runs.map(|runs| format!("-runs={runs}")));
-        let said = watched(&mut fuzz)?;
+        let (status, said) = watch(&mut fuzz)?;
+        if !status.success() {
+            let input = said.lines().find_map(|line| line.split_once("Test unit written to "));
+            return Err(input.map_or("the fuzzer did not run".into(), |(_, input)| format!("finding {input}").into()));
+        }
         let (runs, seconds) = done(&said).ok_or("libFuzzer reported no executions")?;
         match self.runs {
             Some(asked) if runs < asked => Err(format!("{runs} of {asked} executions in {seconds} s").into()),

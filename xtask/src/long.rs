@@ -165,7 +165,7 @@ pub(crate) fn watched(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a command and shows all that it says.
-fn watch(command: &mut Command) -> Result<(ExitStatus, String)> {
+pub(crate) fn watch(command: &mut Command) -> Result<(ExitStatus, String)> {
     use std::io::{BufRead as _, BufReader};
 
     println!("$ {}", shell::show(command));
