@@ -19,6 +19,22 @@ fn every_element_given_twice_is_an_error() {
 }
 
 #[test]
+fn ids_of_one_text_are_one_id() {
+    for (id, text) in [
+        (RecordId::from(0_i64), "0"),
+        (RecordId::from(-1_i64), "-1"),
+        (RecordId::from(i64::MIN), "-9223372036854775808"),
+        (RecordId::from(0_u64), "0"),
+        (RecordId::from(u64::MAX), "18446744073709551615"),
+        (RecordId::uuid([0xaf; 16]), "afafafaf-afaf-afaf-afaf-afafafafafaf"),
+    ] {
+        assert_eq!(id, RecordId::from(text));
+        assert_ne!(id, RecordId::from("1"));
+        assert_eq!(Context::new("P", "f").record_id(id).to_aad(), Context::new("P", "f").record_id(text).to_aad());
+    }
+}
+
+#[test]
 fn absent_is_not_empty() {
     let absent = Context::new("Patient", "name").without_record().to_aad().unwrap();
     let empty = Context::new("Patient", "name").record_id("").to_aad().unwrap();

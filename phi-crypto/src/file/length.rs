@@ -68,6 +68,34 @@ mod tests {
             assert_eq!(end(16_400 * 7 + rest), None);
         }
         assert_eq!(end(16_400 << 38), None);
+        // A last chunk that is empty, behind one full chunk fewer than a file may have, and behind as many.
+        assert_eq!(end((16_400 << 38) - 16_400 + 16), Some(((1 << 38) - 1, ((1 << 38) - 1) << 14)));
+        assert_eq!(end((16_400 << 38) + 16), None);
+    }
+
+    #[test]
+    fn what_can_be_read_ends_with_the_last_full_chunk_or_with_the_file() {
+        // So many sealed bytes behind the head, and how many of the plaintext can be read of them.
+        for (sealed, readable) in [
+            (0, 0),
+            (15, 0),
+            (16, 0),
+            (17, 1),
+            (26, 10),
+            (16_399, 16_383),
+            (16_400, 16_384),
+            (16_415, 16_384),
+            (16_416, 16_384),
+            (16_417, 16_385),
+            (2 * 16_400, 2 * 16_384),
+        ] {
+            for position in 0..readable {
+                assert!(is_within(position, sealed), "{position} of {sealed}");
+            }
+            for position in [readable, readable + 1, 3 * 16_400, u64::MAX] {
+                assert!(!is_within(position, sealed), "{position} of {sealed}");
+            }
+        }
     }
 
     #[test]

@@ -150,5 +150,10 @@ mod tests {
         // As many values as the rule wants are fine with any length.
         assert_eq!(plan.recommended_bits(1 << 15), Some(10..=256));
         assert!(plan.warnings().is_empty(), "without an index there is nothing to warn of");
+        // 2^10 values of 2^20 rows, and as many values as there are tags, are not few.
+        assert_eq!(plan.index(128, 1 << 10).warnings(), []);
+        let plan = IndexPlan::for_rows(1 << 40);
+        assert_eq!(plan.index(15, 1 << 15).warnings(), [IndexWarning::TooManyMatches]);
+        assert_eq!(plan.index(16, 1 << 15).warnings(), [IndexWarning::FewValues]);
     }
 }

@@ -139,6 +139,20 @@ fn assert_cases(vectors: &Value) {
 }
 
 #[test]
+fn as_many_values_as_fields_have_a_tag() {
+    const FIELDS: &[(&str, Transform); 2] = &[("family", Transform::Exact), ("birth", Transform::Exact)];
+    let tagger = |declared| Tagger::new(Backend::ring(), declared, &[7; 32]);
+    let (one, two) = (
+        tagger(BlindIndex::exact("Patient", "ssn", "by_ssn", Transform::Exact).0),
+        tagger(BlindIndex::compound("Patient", "by_name", FIELDS).0),
+    );
+    for values in [&[][..], &["a"], &["a", "b"], &["a", "b", "c"]] {
+        assert_eq!(one.tag(values, None).unwrap().is_some(), values.len() == 1, "{values:?}");
+        assert_eq!(two.tag(values, None).unwrap().is_some(), values.len() == 2, "{values:?}");
+    }
+}
+
+#[test]
 fn every_part_of_a_spec_has_a_key_of_its_own() {
     const FIELD: &[(&str, Transform); 1] = &[("ssn", Transform::Exact)];
     const FIELDS: &[(&str, Transform); 2] = &[("ssn", Transform::Exact), ("mrn", Transform::Exact)];

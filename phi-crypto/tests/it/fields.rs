@@ -1,6 +1,7 @@
 //! What is sealed opens in its place, in every form.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -32,6 +33,18 @@ async fn text_and_bytes_come_back_as_they_were() {
     let empty = sealer.seal("", &NAME).unwrap();
     assert_eq!(empty.as_bytes().len(), OVERHEAD);
     assert_eq!(opener.open(&empty, &NAME).unwrap().expose(), "");
+}
+
+#[tokio::test]
+async fn sealed_values_are_equal_when_their_bytes_are() {
+    let sealer = Clinic::new().await.sealer("ada").await;
+    let (one, other) = (sealer.seal("Zoë", &NAME).unwrap(), sealer.seal("Zoë", &NAME).unwrap());
+    assert_eq!(one, Sealed::from_bytes(one.as_bytes().to_vec()).unwrap());
+    assert_ne!(one, other);
+    assert_eq!(one.as_ref(), one.as_bytes());
+    let hash = |sealed: &Sealed<String>| BuildHasherDefault::<DefaultHasher>::default().hash_one(sealed);
+    assert_eq!(hash(&one), hash(&one.clone()));
+    assert_ne!(hash(&one), hash(&other));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What an index promises apart from any database.
 
-use phi_crypto::{BlindIndex, IndexError, PartitionedSpec, Transform};
+use std::error::Error as _;
+
+use phi_crypto::{BlindIndex, IndexError, IndexWarning, PartitionedSpec, Transform};
 
 use crate::searches::{self, AFTER, COLUMNS, DURING, OLD};
 use crate::support::{Clinic, LEASE};
@@ -68,4 +70,36 @@ async fn nothing_of_a_tag_is_printed() {
         format!("{tags:?} {:?} {index:?}", tags.as_slice()),
         "Tags(2) [Tag([tag]), Tag([tag])] BlindIndex(Patient by_ssn)"
     );
+}
+
+#[tokio::test]
+async fn tags_are_looked_at_one_after_the_other() {
+    let clinic = Clinic::new().await;
+    let index = DURING.open(&clinic.keys).await.unwrap();
+    let tags = index.search("078-05-1120").unwrap();
+    let after = AFTER.open(&clinic.keys).await.unwrap();
+    assert!(!tags.is_empty() && after.search("no digits").unwrap().is_empty());
+    assert_eq!((&tags).into_iter().collect::<Vec<_>>(), tags.as_slice().iter().collect::<Vec<_>>());
+    for tag in &tags {
+        assert_eq!(tag.as_ref(), tag.as_bytes());
+    }
+}
+
+#[test]
+fn an_error_of_a_key_tells_which() {
+    let error = IndexError::Key(phi_keys::Error::Shredded);
+    let source = error.source().unwrap();
+    assert_eq!(source.to_string(), phi_keys::Error::Shredded.to_string());
+    assert!(IndexError::LeaseEnded.source().is_none());
+}
+
+#[test]
+fn each_warning_says_what_to_do() {
+    for (warning, advice) in [
+        (IndexWarning::NamesValues, "shorten the tags"),
+        (IndexWarning::TooManyMatches, "lengthen the tags"),
+        (IndexWarning::FewValues, "leave it without an index"),
+    ] {
+        assert!(warning.to_string().contains(advice), "{warning}");
+    }
 }

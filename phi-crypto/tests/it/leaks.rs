@@ -3,6 +3,7 @@
 use core::fmt::{Debug, Write as _};
 use std::error::Error;
 
+use phi_crypto::file::FileHead;
 use phi_crypto::{BlindIndex, Context, OpenError, Openable, Plaintext, RecordId, SealError, Transform};
 
 use crate::support::{Clinic, hex, scope, subject};
@@ -91,6 +92,44 @@ async fn neither_values_nor_ids_nor_key_bytes_are_printed() {
     assert!(!text.contains("76, 111, 118"), "{text}");
 }
 
+#[tokio::test]
+async fn what_is_printed_says_what_it_is() {
+    let clinic = Clinic::new().await;
+    let (sealer, opener) = (clinic.sealer(SECRET).await, clinic.opener(SECRET).await);
+    let place = Context::new("Patient", "name").record_id(SECRET);
+    let sealed = sealer.seal(SECRET, &place).unwrap();
+    let file = sealer.file(Vec::new(), &place).unwrap().finish().unwrap();
+    let head = FileHead::parse(&file).unwrap();
+    let ranges = opener.file_ranges(&head, &place).unwrap();
+    let by_name = BlindIndex::exact("Patient", "name", "by_name", Transform::TrimLowercase);
+    let by_both = BlindIndex::compound("Patient", "by_both", &[("name", Transform::Exact), ("birth", Transform::Year)]);
+    let index = by_name.open(&clinic.keys).await.unwrap();
+    let partitioned = by_name.partitioned(4).open(&clinic.keys).await.unwrap();
+    let compound = by_both.open(&clinic.keys).await.unwrap();
+    let tags = index.search(SECRET).unwrap();
+    let kid = head.kid();
+    for (value, expected) in [
+        (&place as &dyn Debug, "Context(Patient.name)"),
+        (&RecordId::from(SECRET), "RecordId([id])"),
+        (&Plaintext::from(SECRET.as_bytes()), "Plaintext([PHI])"),
+        (&sealed, &format!("Sealed({} bytes)", sealed.as_bytes().len())),
+        (&head, &format!("FileHead({kid})")),
+        (&ranges, &format!("RangeOpener({kid})")),
+        (&index, "BlindIndex(Patient by_name)"),
+        (&partitioned, "PartitionedIndex(Patient by_name)"),
+        (&compound, "CompoundIndex(Patient by_both)"),
+        (&tags, "Tags(1)"),
+        (&tags.as_slice()[0], "Tag([tag])"),
+    ] {
+        assert_eq!(format!("{value:?}"), expected);
+    }
+    #[cfg(feature = "serde")]
+    {
+        assert_eq!(format!("{:?}", phi_crypto::Json(SECRET)), "Json([PHI])");
+        assert_eq!(format!("{:?}", phi_crypto::JsonRef(&SECRET)), "JsonRef([PHI])");
+    }
+}
+
 #[test]
 fn messages_begin_in_lower_case_and_end_without_a_full_stop() {
     for error in [
@@ -104,6 +143,7 @@ fn messages_begin_in_lower_case_and_end_without_a_full_stop() {
         &phi_crypto::ContextError::TooMany,
         &phi_crypto::ContextError::OtherSubject,
         &phi_crypto::IndexError::LeaseEnded,
+        &phi_crypto::IndexError::Key(phi_keys::Error::Shredded),
         &phi_crypto::OpenManyError::Key(phi_keys::Error::Shredded),
         &phi_crypto::OpenManyError::Open(OpenError::Refused),
         &phi_crypto::EncodeError::new(),

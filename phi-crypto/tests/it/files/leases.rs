@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use phi_crypto::file::FileError;
+use phi_crypto::file::{FileError, FileHead};
 
 use super::{CHUNK, open, patient, place, plaintext, seal, seekable};
 use crate::support::{LEASE, scope, subject};
@@ -95,4 +95,19 @@ async fn a_lease_on_another_key_is_none() {
     let sealed = file.finish().unwrap();
     assert_eq!(open(&opener, &sealed).unwrap(), b"x");
     assert!(matches!(seekable(&opener, &sealed).unwrap().renew(other), Err(FileError::KeyRotated)));
+}
+
+#[tokio::test]
+async fn ranges_go_on_with_a_new_lease_on_the_same_key() {
+    let (clinic, sealer, opener) = patient().await;
+    let sealed = seal(&sealer, b"a range");
+    let mut ranges = opener.file_ranges(&FileHead::parse(&sealed).unwrap(), &place()).unwrap();
+    let chunk = || sealed[FileHead::LEN..].to_vec();
+    clinic.clock.advance(LEASE);
+    assert!(matches!(ranges.open(2..7, chunk()), Err(FileError::LeaseEnded)));
+    let other = clinic.keys.data_key(&scope("grace")).await.unwrap();
+    assert!(matches!(ranges.renew(other), Err(FileError::KeyRotated)));
+    assert!(matches!(ranges.open(2..7, chunk()), Err(FileError::LeaseEnded)));
+    ranges.renew(ranges.renewal().await.unwrap()).unwrap();
+    assert_eq!(ranges.open(2..7, chunk()).unwrap().expose(), b"range");
 }

@@ -1,6 +1,6 @@
 //! What is refused, and that nothing unauthentic comes out before.
 
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Read, Write as _};
 
 use phi_crypto::Context;
 use phi_crypto::file::{FileError, FileHead};
@@ -194,4 +194,26 @@ async fn an_observer_hears_of_files() {
     open(&opener, &sealed).unwrap_err();
     let opened = "opened Scan.image Some(\"ada\")";
     assert_eq!(*heard.0.lock().unwrap(), [opened, opened, "refused Scan.image", "refused Scan.image"]);
+}
+
+/// A source that fails once before it gives anything.
+struct Failing<'a>(Option<ErrorKind>, &'a [u8]);
+
+impl Read for Failing<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self.0.take() {
+            Some(kind) => Err(kind.into()),
+            None => self.1.read(room),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_read_through_interruptions_and_no_other_error() {
+    let (_clinic, sealer, _opener) = patient().await;
+    let sealed = seal(&sealer, b"x");
+    let head = FileHead::read(&mut Failing(Some(ErrorKind::Interrupted), &sealed)).unwrap();
+    assert_eq!(head.kid(), FileHead::parse(&sealed).unwrap().kid());
+    let failed = FileHead::read(&mut Failing(Some(ErrorKind::BrokenPipe), &sealed)).unwrap_err();
+    assert!(matches!(failed, FileError::Io(error) if error.kind() == ErrorKind::BrokenPipe));
 }

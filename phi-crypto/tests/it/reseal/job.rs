@@ -286,7 +286,8 @@ async fn a_value_of_the_newest_key_and_suite_is_only_looked_at() {
     let sealer = sealer.for_scope(&scope("p0002")).await.unwrap();
     let name = sealer.seal(&rows::name_of("p0002"), &NAME.record_id("p0002")).unwrap();
     let ssn = sealer.seal(&rows::ssn_of("p0002"), &SSN.record_id("p0002")).unwrap();
-    let tag = by_ssn(2).open(&clinic.keys).await.unwrap().tag(&rows::ssn_of("p0002")).unwrap();
+    // Not the tag of this value, which nobody would see without opening it.
+    let tag = by_ssn(2).open(&clinic.keys).await.unwrap().tag(&rows::ssn_of("p0003")).unwrap();
     let update = sqlx::query("UPDATE patient SET name = ?, ssn = ?, ssn_tag = ? WHERE id = 'p0002'");
     update.bind(&name).bind(&ssn).bind(tag).execute(pool).await.unwrap();
     let table = Table::new("patient", RowKey::text("id")).subject("id").column(Column::new("name", NAME));
@@ -294,7 +295,7 @@ async fn a_value_of_the_newest_key_and_suite_is_only_looked_at() {
     let counts = job(&clinic.keys, log).table(table).open(pool.clone()).await.unwrap().run().await.unwrap().counts;
     assert_eq!((counts.resealed, counts.tags), (38, 19));
     let rows = rows::patient_rows(pool).await;
-    assert_eq!((rows[2].1.as_ref(), rows[2].2.as_ref()), (Some(&name), Some(&ssn)));
+    assert_eq!((rows[2].1.as_ref(), rows[2].2.as_ref(), rows[2].3), (Some(&name), Some(&ssn), tag));
 }
 
 #[tokio::test]
