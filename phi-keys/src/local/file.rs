@@ -192,3 +192,76 @@ impl Content {
         if keks.is_empty() { None } else { Some(Self { kek_id: kek_id?, pin, keks }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: core::ops::Range<usize> = 22..38;
+    const UNLOCK_ID: core::ops::Range<usize> = 38..70;
+
+    fn content() -> Content {
+        let keks = vec![Kek::new(1, Zeroizing::new([1; 32])), Kek::new(7, Zeroizing::new([7; 32]))];
+        Content { kek_id: "local:clinic".into(), pin: Some(Fingerprint::from_bytes([3; 32])), keks }
+    }
+
+    fn list(fields: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut list = Writer::new(CONTENT_DOMAIN);
+        fields.iter().for_each(|(tag, value)| list.repeated(*tag, &[value]).unwrap());
+        list.finish()
+    }
+
+    #[test]
+    fn a_content_that_is_sealed_under_the_key_is_read_only_as_it_is_written() {
+        let (id, pin) = ((1, &b"local:clinic"[..]), (2, &[3; 32][..]));
+        let kek = |version: u32| [&version.to_be_bytes()[..], &[9; 32]].concat();
+        let (first, second) = (kek(1), kek(2));
+        let (one, two) = ((3, first.as_slice()), (3, second.as_slice()));
+        for good in [&[id, one][..], &[id, pin, one], &[id, pin, one, two]] {
+            let read = Content::decode(&list(good)).unwrap();
+            assert_eq!(read.encode().unwrap().as_slice(), list(good));
+            assert_eq!(read.newest() as usize, good.iter().filter(|(tag, _)| *tag == 3).count());
+        }
+        let strange = (4, &b"x"[..]);
+        let long = [&first[..], &[0]].concat();
+        for bad in [
+            &[][..],
+            &[id],
+            &[one],
+            &[id, pin],
+            &[id, id, one],
+            &[id, pin, pin, one],
+            &[id, one, one],
+            &[id, two, one],
+            &[id, one, strange],
+            &[(1, b"\xff"), one],
+            &[id, (2, &[3; 31]), one],
+            &[id, (3, &first[..35])],
+            &[id, (3, &long)],
+        ] {
+            assert!(Content::decode(&list(bad)).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_under_another_lock_is_told_from_a_damaged_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::new(&Unlock::create_key_file(folder.path().join("key")).unwrap()).unwrap();
+        let file = lock.seal(&content()).unwrap();
+        assert_eq!(lock.unseal(&file).unwrap().encode().unwrap(), content().encode().unwrap());
+        for (part, expected) in [(SALT, true), (UNLOCK_ID, true), (HEADER_LEN..file.len() - CHECKSUM_LEN, false)] {
+            for at in part {
+                let mut changed = file.clone();
+                changed[at] ^= 1;
+                let end = changed.len() - CHECKSUM_LEN;
+                let checksum = lock.backend.sha256([&changed[..end]]);
+                changed[end..].copy_from_slice(&checksum);
+                match lock.unseal(&changed) {
+                    Err(KeyringError::Relocked) => assert!(expected, "byte {at}"),
+                    Err(KeyringError::Damaged) => assert!(!expected, "byte {at}"),
+                    _ => panic!("byte {at}"),
+                }
+            }
+        }
+    }
+}

@@ -22,10 +22,12 @@ mod lifecycle;
 mod many;
 mod properties;
 mod races;
+mod sealed;
 mod staged;
 mod store_faults;
 mod support;
 mod vectors;
+mod words;
 
 #[cfg(all(feature = "local", feature = "sqlite", unix))]
 mod anchor;
