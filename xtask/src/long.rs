@@ -1,6 +1,5 @@
 //! Jobs that take longer than continuous integration may; each leaves its row in EVIDENCE.md.
 
-use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::evidence;
@@ -28,47 +27,6 @@ fn run_deny() -> Result<String> {
     ]);
     let said = watched(&mut deny)?;
     Ok(said.lines().last().unwrap_or_default().trim().to_owned())
-}
-
-/// The modules that read bytes from outside, where a mutant that survives is a hole in the tests of a format; relative to
-/// the `src` of the area's crate.
-const FORMAT_MODULES: &[(&str, &[&str])] = &[
-    ("types", &["timestamp.rs", "id.rs", "subject.rs", "actor.rs", "purpose.rs"]),
-    ("keys", &["tlv.rs", "derive.rs", "f1/*.rs", "kms/wrapped.rs", "store/row.rs", "local/file.rs"]),
-    ("crypto", &["aad.rs", "context/*.rs", "sealed/*.rs", "plaintext/*.rs", "index/*.rs"]),
-    ("audit", &["entry/*.rs", "tree/*.rs", "note.rs", "checkpoint.rs", "proof.rs", "mark.rs"]),
-    ("session", &["token.rs", "record.rs", "auth.rs", "id.rs"]),
-    ("redact", &["detect/*.rs", "engine/*.rs", "sql.rs", "scan.rs"]),
-];
-
-/// `cargo xtask mutants [area…]`.
-pub(crate) fn mutants(areas: &[&str]) -> Result {
-    if let Some(unknown) = areas.iter().find(|area| !FORMAT_MODULES.iter().any(|(name, _)| name == *area)) {
-        return Err(format!("there is no area `{unknown}`").into());
-    }
-    tool("mutants", "27.1.0")?;
-    for (area, files) in FORMAT_MODULES.iter().filter(|(name, _)| areas.is_empty() || areas.contains(name)) {
-        evidence::record(&format!("mutants {area}"), &format!("cargo xtask mutants {area}"), run_mutants(area, files))?;
-    }
-    Ok(())
-}
-
-fn run_mutants(area: &str, files: &[&str]) -> Result<String> {
-    let mut mutants = shell::cargo();
-    let package = format!("phi-{area}");
-    let features = metadata::feature_args(&Metadata::members_only()?, &|name| name == package);
-    mutants.args(["mutants", "--no-times", "--package", &package]).args(features).arg("--output");
-    mutants.arg(shell::target().join("mutants").join(area));
-    fs::create_dir_all(shell::target().join("mutants").join(area))?;
-    for file in files {
-        mutants.arg("--file").arg(format!("phi-{area}/src/{file}"));
-    }
-    let (status, said) = watch(&mut mutants)?;
-    // "120 mutants tested in 9m: 3 missed, 105 caught, 12 unviable"
-    let summary = said.lines().rfind(|line| line.contains("mutants tested")).unwrap_or("no mutant was tested").trim();
-    // The code that says that no mutant was missed and some never came to an end, which their tests notice as well.
-    let only_timeouts = status.code() == Some(3);
-    if status.success() || only_timeouts { Ok(summary.to_owned()) } else { Err(summary.into()) }
 }
 
 /// `cargo xtask crash [--iterations N]`: the crash smoke of the tests, for much longer.

@@ -13,6 +13,7 @@ mod live;
 mod long;
 mod loom;
 mod metadata;
+mod mutants;
 mod report;
 mod servers;
 mod shell;
@@ -77,7 +78,7 @@ fn dispatch(args: &[&str]) -> Result {
         ("loom", []) => loom::main(),
         ("deny", []) => long::deny(),
         ("fuzz", rest) => fuzz::main(rest),
-        ("mutants", rest) => long::mutants(rest),
+        ("mutants", rest) => mutants::main(rest),
         ("crash", rest) => long::crash(rest),
         ("live", rest) => live::main(rest),
         ("fips", []) => long::fips(),

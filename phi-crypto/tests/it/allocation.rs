@@ -1,6 +1,6 @@
 //! The `_into` forms do not touch the heap.
 
-use phi_crypto::{Context, Padding, Sealer};
+use phi_crypto::{BlindIndex, Context, Padding, Sealer, Transform};
 
 use crate::support::{Clinic, scope};
 
@@ -48,5 +48,24 @@ async fn sealing_and_opening_in_place_allocate_nothing_hedged_or_padded() {
         round_trip();
         let counted = allocation_counter::measure(|| (0..100).for_each(|_| round_trip()));
         assert_eq!(counted.count_total, 0);
+    }
+}
+
+/// A buffer that grows gives back memory with an identifier in it.
+#[tokio::test]
+async fn a_tag_is_made_in_one_buffer() {
+    let clinic = Clinic::new().await;
+    let one = BlindIndex::exact("Patient", "family", "by_family", Transform::Exact);
+    let many = BlindIndex::compound("Patient", "by_name", &[("family", Transform::Exact), ("birth", Transform::Exact)]);
+    let (one, many) = (one.open(&clinic.keys).await.unwrap(), many.open(&clinic.keys).await.unwrap());
+    for value in ["", "Lovelace", &"x".repeat(1000)] {
+        let counted = allocation_counter::measure(|| {
+            one.tag(value).unwrap();
+        });
+        assert_eq!(counted.count_total, 1, "{value}");
+        let counted = allocation_counter::measure(|| {
+            many.tag([Some(value), Some("1815-12-10")]).unwrap();
+        });
+        assert_eq!(counted.count_total, 1, "{value}");
     }
 }
