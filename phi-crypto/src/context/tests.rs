@@ -88,6 +88,24 @@ fn two_hundred_and_fifty_six_elements_are_one_too_many() {
     assert_eq!(context.pair(&keys[253], "").to_aad(), Err(ContextError::TooMany));
 }
 
+/// The shorter the names, the more fits into a buffer in a wrong place.
+#[test]
+fn a_context_of_short_names_says_the_same_once_its_beginning_is_known() {
+    let ada = SubjectId::new("ada").unwrap();
+    for (field, subject) in
+        [Field::new("", ""), Field::new("P", "f")].into_iter().flat_map(|field| [(field, None), (field, Some(&ada))])
+    {
+        let scope = ScopeAad::new(&TenantAad::new(None), subject);
+        for id in [RecordId::from(7_u64), 7_431_u64.into(), 99_999_999_u64.into(), "7".into(), "7431".into()] {
+            let context = field.record_id(id);
+            let named = subject.map_or(context.clone(), |subject| context.clone().subject(subject));
+            for _ in 0..2 {
+                assert_eq!(scope.write(&context, &mut AadBuf::new()).map(<[u8]>::to_vec), named.to_aad());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_scope_completes_a_context_and_is_not_overruled() {
     let (ada, grace) = (SubjectId::new("ada").unwrap(), SubjectId::new("grace").unwrap());
