@@ -9,6 +9,7 @@ use phi_keys::{KeyId, Sleeper};
 use phi_types::{Action, Activity, Clock, Outcome, Recorder, SystemClock};
 use ring::digest;
 
+use super::ahead::{Ahead, both};
 use super::layout::Layout;
 use super::progress::LeftBecause;
 use super::renew::{Renewal, renew};
@@ -41,7 +42,7 @@ pub struct ResealJobBuilder {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Write,
     DryRun,
 }
@@ -120,7 +121,20 @@ impl ResealJobBuilder {
         let run = Run { begun: self.clock.monotonic(), rows: 0, told: false };
         let (sealer, opener, recorder) = (self.sealer, self.opener, self.recorder);
         let (chunk, clock, pace, mode) = (self.chunk, self.clock, self.pace, self.mode);
-        Ok(ResealJob { sealer, opener, recorder, layouts, store, chunk, clock, pace, mode, checkpoint, run })
+        Ok(ResealJob {
+            sealer,
+            opener,
+            recorder,
+            layouts,
+            store,
+            chunk,
+            clock,
+            pace,
+            mode,
+            checkpoint,
+            run,
+            ahead: None,
+        })
     }
 }
 
@@ -155,14 +169,16 @@ pub struct ResealJob {
     sealer: Sealer,
     opener: Opener,
     recorder: Arc<dyn Recorder>,
-    layouts: Vec<Layout>,
-    store: Store,
-    chunk: NonZeroU32,
-    clock: Arc<dyn Clock>,
-    pace: Option<(NonZeroU32, Arc<dyn Sleeper>)>,
-    mode: Mode,
-    checkpoint: Checkpoint,
+    pub(super) layouts: Vec<Layout>,
+    pub(super) store: Store,
+    pub(super) chunk: NonZeroU32,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) pace: Option<(NonZeroU32, Arc<dyn Sleeper>)>,
+    pub(super) mode: Mode,
+    pub(super) checkpoint: Checkpoint,
     run: Run,
+    /// What was made ready while the last chunk was written.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// What this process did.
@@ -255,13 +271,20 @@ impl ResealJob {
             let at = self.checkpoint.table;
             let Some(layout) = self.layouts.get(at) else { return Ok(Vec::new()) };
             let behind = self.checkpoint.cursor.as_deref().map(|text| key(layout, text)).transpose()?;
-            let rows = self.store.page(at, layout, behind.as_ref(), i64::from(self.chunk.get())).await?;
+            let limit = i64::from(self.chunk.get());
+            let (rows, renewal) = match self.ready() {
+                Some((rows, renewal)) => (rows, Some(renewal)),
+                None => {
+                    let Some(layout) = self.layouts.get(at) else { return Ok(Vec::new()) };
+                    (self.store.page(at, layout, behind.as_ref(), limit).await?, None)
+                }
+            };
             let Some(last) = rows.last().map(|row| row.key.to_text()) else {
                 let next = Checkpoint { table: at.saturating_add(1), cursor: None, ..self.checkpoint.clone() };
                 self.advance(at, next).await?;
                 continue;
             };
-            let (left, counts) = self.renew_rows(at, rows, last).await?;
+            let (left, counts) = self.renew_rows(at, rows, renewal, last).await?;
             self.run.rows = self.run.rows.saturating_add(counts.rows);
             // The last chunk of the last table is the last one: a caller need not ask once more to know it.
             if counts.rows < u64::from(self.chunk.get()) {
@@ -277,12 +300,17 @@ impl ResealJob {
         &mut self,
         at: usize,
         rows: Vec<Row>,
+        mut ready: Option<Renewal>,
         last: String,
     ) -> Result<(Vec<LeftRow>, Counts), ResealError> {
         let (mut todo, mut left, mut counts) = (rows, Vec::new(), Counts::default());
         let looked_at = u64::try_from(todo.len()).unwrap_or(u64::MAX);
+        let is_full = looked_at >= u64::from(self.chunk.get());
         for attempt in 0..ATTEMPTS {
-            let renewal = self.renew_once(at, &todo).await?;
+            let renewal = match ready.take() {
+                Some(ready) => ready,
+                None => self.renew_once(at, &todo).await?,
+            };
             counts.unreadable = counts.unreadable.saturating_add(renewal.counts.unreadable);
             counts.shredded = counts.shredded.saturating_add(renewal.counts.shredded);
             left.extend(renewal.left.iter().cloned());
@@ -297,7 +325,11 @@ impl ResealJob {
             }
             // Together with the checkpoint, unless something is left to be seen about after the rows were changed.
             let together = (!fills).then_some(&next);
-            let Some(changed) = self.commit(at, &renewal.updates, together).await? else {
+            let behind = if is_full && attempt == 0 { self.look_ahead(at, &last).await } else { Vec::new() };
+            let commit = self.commit(at, &renewal.updates, together);
+            let (changed, ahead) = both(commit, self.make_ready(at, &last, behind)).await;
+            self.ahead = ahead.or(self.ahead.take());
+            let Some(changed) = changed? else {
                 if attempt + 1 == ATTEMPTS {
                     return Err(ResealError::Contended);
                 }
@@ -334,7 +366,7 @@ impl ResealJob {
     }
 
     /// What is to be done to the rows, with leases that lasted while it was found out.
-    async fn renew_once(&self, at: usize, rows: &[Row]) -> Result<Renewal, ResealError> {
+    pub(super) async fn renew_once(&self, at: usize, rows: &[Row]) -> Result<Renewal, ResealError> {
         let Some(layout) = self.layouts.get(at) else { return Err(ResealError::OtherTables) };
         for _ in 0..ATTEMPTS {
             let mut indexes = Vec::with_capacity(layout.tags.len());
@@ -490,7 +522,7 @@ fn add_changes<'u>(counts: &mut Counts, updates: impl Iterator<Item = &'u Update
 }
 
 /// A key as the checkpoint keeps it.
-fn key(layout: &Layout, text: &str) -> Result<Key, ResealError> {
+pub(super) fn key(layout: &Layout, text: &str) -> Result<Key, ResealError> {
     match layout.kind {
         KeyKind::Text | KeyKind::Uuid => Ok(Key::Text(text.to_owned())),
         // The table's key was of another kind when the checkpoint was written.

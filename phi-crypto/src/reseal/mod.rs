@@ -64,6 +64,7 @@
 //! patient only left-over tags are touched, which are removed. When a key, the database or the audit log does not answer,
 //! the job stops, and goes on later.
 
+mod ahead;
 mod error;
 mod job;
 mod layout;

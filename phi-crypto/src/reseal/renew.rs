@@ -7,6 +7,7 @@ use phi_keys::{KeyId, Scope};
 use phi_types::SubjectId;
 use zeroize::Zeroizing;
 
+use super::ahead::give_way;
 use super::layout::{Layout, ScopeAt, Sealed, Tags};
 use super::progress::LeftBecause;
 use super::store::{Row, Update};
@@ -43,6 +44,9 @@ enum Held {
     Nothing,
     Shredded,
 }
+
+/// How many scopes are worked on without giving way.
+const STRETCH: usize = 16;
 
 /// The rows of a chunk as they are to be; `None` when leases ended on the way.
 pub(super) async fn renew(
@@ -87,6 +91,9 @@ pub(super) async fn renew(
     }
     warm((sealer, opener), &renewal.scopes, &by_scope).await;
     for (at, (rows, kids)) in by_scope.into_iter().enumerate() {
+        if at % STRETCH == 0 {
+            give_way().await;
+        }
         let Some(scope) = renewal.scopes.get(at).cloned() else { continue };
         let held = match hold(sealer, opener, &scope, &kids).await {
             Ok(held) => held,

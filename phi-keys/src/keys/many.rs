@@ -1,5 +1,7 @@
 //! Data keys of many scopes, with one reading of the store for those that are not in memory.
 
+use core::future::poll_fn;
+use core::task::Poll;
 use std::collections::HashMap;
 
 use super::cache::Kept;
@@ -12,6 +14,8 @@ use crate::store::{KeyRow, KeyState, RowKind, Slot};
 
 /// Keys that are asked of the store at once: a short lease must last until they are unwrapped.
 const AT_ONCE: usize = 1024;
+/// Keys that are unwrapped without giving way.
+const STRETCH: usize = 32;
 
 impl Keys {
     /// The data key of each scope: the one of the kid, as [`data_key_by_id`](Self::data_key_by_id), or without a kid the
@@ -102,7 +106,10 @@ impl Keys {
             Err(_) => return wanted.iter().map(|_| Read::Alone).collect(),
         };
         let (mut read, mut failed) = (Vec::with_capacity(wanted.len()), Vec::<(FullId, Error)>::new());
-        for ((scope, kid), slot) in wanted.iter().zip(&slots) {
+        for (at, ((scope, kid), slot)) in wanted.iter().zip(&slots).enumerate() {
+            if at % STRETCH == STRETCH - 1 {
+                give_way().await;
+            }
             let rows = slot.as_ref().and_then(|slot| Some((slot, rows.get(&slot.scope?)?)));
             let row = rows.and_then(|(slot, rows)| self.row_among(*kid, slot, rows));
             read.push(match row {
@@ -160,6 +167,19 @@ impl Keys {
         };
         rows.iter().rev().find(is_wanted)
     }
+}
+
+/// Lets what else runs on this task go on, which unwrapping keys would keep waiting.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|task| {
+        if core::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// What is known of a key.

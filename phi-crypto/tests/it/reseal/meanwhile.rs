@@ -1,17 +1,22 @@
 //! What others do to a row between the moment when the job reads it and the moment when it writes it.
 
+use core::num::NonZeroU32;
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use phi_crypto::reseal::{Column, LeftBecause, RowKey, Table};
 use phi_crypto::{IndexColumn, Opened, Opener, Sealed, Sealer, Suite, shred_subject};
 use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
+use phi_types::ManualClock;
 use sqlx::SqlitePool;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use super::rows::{self, Log, NAME, SSN, by_ssn, fill, job_with, patients};
 use crate::support::{scope, subject};
+
+const CHUNK: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// A database with keys of its own, as two processes see it.
 struct Two {
@@ -72,6 +77,47 @@ async fn who_changes_a_row_meanwhile_wins() {
         (2, "New Name")
     );
     rows::check_tags(pool, keys, 2).await;
+}
+
+/// The second chunk is read and sealed while the first one is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_a_row_after_it_was_made_ready_wins_too() {
+    let Two { job: keys, pool, .. } = &two().await;
+    let builder = job_with(keys, Opener::builder(keys.clone()).build(), &Log::default()).rows_per_chunk(CHUNK);
+    let mut job = builder.table(patients(2)).open(pool.clone()).await.unwrap();
+    assert_eq!(job.next_chunk().await.unwrap().unwrap().counts.rows, 2);
+    let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope("p0002")).await.unwrap();
+    let written: Sealed<String> = sealer.seal("New Name", &NAME.record_id("p0002")).unwrap();
+    let update = sqlx::query("UPDATE patient SET name = ? WHERE id = 'p0002'").bind(written.as_bytes());
+    update.execute(pool).await.unwrap();
+    sqlx::query("DELETE FROM patient WHERE id = 'p0003'").execute(pool).await.unwrap();
+    assert_eq!(job.run().await.unwrap().counts, rows::counts(5, 8, 12, 0));
+    let rows = rows::patient_rows(pool).await;
+    let opener = Opener::builder(keys.clone()).build().for_scope(&scope("p0002")).await.unwrap();
+    let name = rows[2].1.as_ref().unwrap();
+    let opened = opener.open(name, &NAME.record_id("p0002")).unwrap();
+    assert_eq!((rows.len(), name.as_bytes()[0], opened.expose().as_str()), (4, 2, "New Name"));
+    rows::check_tags(pool, keys, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_ready_is_written_soon_or_made_anew() {
+    for pause in [Duration::ZERO, Duration::from_secs(2)] {
+        let Two { job: keys, pool, .. } = &two().await;
+        let clock = ManualClock::at_unix_seconds(0);
+        let builder = job_with(keys, Opener::builder(keys.clone()).build(), &Log::default()).rows_per_chunk(CHUNK);
+        let mut job = builder.clock(clock.clone()).table(patients(2)).open(pool.clone()).await.unwrap();
+        job.next_chunk().await.unwrap();
+        // What was sealed with the key from before could be written when that one is retired already.
+        let new = keys.rotate_data_key(&scope("p0002")).await.unwrap().key.kid();
+        clock.advance(pause);
+        job.next_chunk().await.unwrap();
+        let rows = rows::patient_rows(pool).await;
+        let name = rows[2].1.as_ref().unwrap();
+        assert_eq!((name.as_bytes()[0], name.kid() == new), (2, pause > Duration::ZERO));
+        job.run().await.unwrap();
+        rows::check_tags(pool, keys, 2).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
