@@ -5,8 +5,8 @@
 //! generation had come. A [`Keys`](crate::Keys) that is built with it shreds again what the store forgot, before it hands out any
 //! key, and refuses a store that is older than the anchor says, or an old row that somebody put back into a new store.
 //!
-//! It grows by 130 bytes for each shred and for each key that is rotated, retired or destroyed, and by 32 bytes for each data key
-//! that is rewrapped with many others: 3.2 MB for those of 100,000 patients. A process keeps as much in memory.
+//! It grows by 130 to 300 bytes for each shred and for each key that is rotated, retired or destroyed, and by 32 bytes for each
+//! data key that is rewrapped with many others: 3.2 MB for those of 100,000 patients. A process keeps about as much in memory.
 //!
 //! ```
 //! # #[cfg(not(unix))]
