@@ -38,7 +38,8 @@ impl fmt::Display for InvalidId {
 impl core::error::Error for InvalidId {}
 
 /// Refuses what cannot identify anybody or what could forge a line of a log.
-pub(crate) fn checked(id: String) -> Result<String, InvalidId> {
+pub(crate) fn checked<T: AsRef<str>>(given: T) -> Result<T, InvalidId> {
+    let id = given.as_ref();
     let trimmed = id.trim();
     if trimmed.is_empty() {
         Err(InvalidId::Empty)
@@ -47,7 +48,7 @@ pub(crate) fn checked(id: String) -> Result<String, InvalidId> {
     } else if trimmed.len() != id.len() || id.chars().any(char::is_control) {
         Err(InvalidId::Unclean)
     } else {
-        Ok(id)
+        Ok(given)
     }
 }
 

@@ -39,6 +39,7 @@ mod outcome;
 mod phi;
 mod purpose;
 mod subject;
+mod text;
 mod timestamp;
 
 pub use activity::{Activity, Detail, NoRecorder, RecordError, Recorder, Recording, Resource};

@@ -1,13 +1,18 @@
 //! Whose record it is.
 
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use crate::id::{InvalidId, checked};
+use crate::text::Text;
 
 /// The patient whose record is touched, by the id that the application uses.
 ///
 /// An id of a patient is itself PHI (45 CFR 164.514(b)(2)(i)(R)): `Debug` and `Display` never print it, and stores keep
 /// a keyed pseudonym instead.
+///
+/// An id of up to 38 bytes, such as a UUID, takes no allocation.
 ///
 /// ```
 /// use phi_types::SubjectId;
@@ -17,22 +22,48 @@ use crate::id::{InvalidId, checked};
 /// assert_eq!(patient.expose(), "22d6efc6-2dc7");
 /// # Ok::<(), phi_types::InvalidId>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SubjectId(String);
+#[derive(Clone)]
+pub struct SubjectId(Text);
 
 impl SubjectId {
     /// A subject by the application's own id.
     ///
     /// # Errors
     /// [`InvalidId`] when the id is empty, over 256 bytes, or holds control characters or outer white space.
-    pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
-        checked(id.into()).map(Self)
+    pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidId> {
+        checked(id.as_ref()).map(|id| Self(Text::new(id)))
     }
 
     /// The id in clear. What receives it must not print it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for SubjectId {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for SubjectId {}
+
+impl PartialOrd for SubjectId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SubjectId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.expose().cmp(other.expose())
+    }
+}
+
+impl Hash for SubjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 
