@@ -66,8 +66,10 @@ impl Ed25519Signer {
     }
 
     /// Signs a message, without leaving the process.
-    #[must_use]
-    pub fn sign_now(&self, message: &[u8]) -> [u8; 64] {
+    ///
+    /// # Errors
+    /// [`SignError`] when the FIPS module gives no signature; the other backend always gives one.
+    pub fn sign_now(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
         self.key.sign(message)
     }
 }
@@ -78,7 +80,7 @@ impl Signer for Ed25519Signer {
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
-        Box::pin(core::future::ready(Ok(self.sign_now(message))))
+        Box::pin(core::future::ready(self.sign_now(message)))
     }
 }
 

@@ -37,7 +37,7 @@ async fn values_tags_and_signers_are_the_same_on_both() {
         assert_eq!(tag, BY_SSN.open(&reading).await.unwrap().tag("078051120").unwrap());
         let signers = [writing.signer("audit").await.unwrap(), reading.signer("audit").await.unwrap()];
         assert_eq!(signers[0].public_key(), signers[1].public_key());
-        let signatures = signers.each_ref().map(|signer| signer.sign_now(b"checkpoint"));
+        let signatures = signers.each_ref().map(|signer| signer.sign_now(b"checkpoint").unwrap());
         assert_eq!(signatures[0], signatures[1]);
         signers[0].public_key().verify(b"checkpoint", &signatures[1]).unwrap();
         assert_eq!(writing.session_key().await.unwrap(), reading.session_key().await.unwrap());

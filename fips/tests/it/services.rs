@@ -180,7 +180,7 @@ async fn everything_under_a_key_manager_is_approved() {
     assert_eq!(approved(|| by_ssn.tag("078-05-1120").unwrap().is_some()), (1, true));
 
     let signer = keys.signer("audit").await.unwrap();
-    assert_eq!(approved(|| signer.sign_now(b"checkpoint")).0, 1);
+    assert_eq!(approved(|| signer.sign_now(b"checkpoint").unwrap()).0, 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //! each of these approved.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, Signature};
 use aws_lc_rs::{digest, hkdf, hmac, rand};
 
 use super::Hash;
@@ -127,12 +128,7 @@ impl Ed25519Key {
         self.0.public_key().as_ref()
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let mut signature = [0; 64];
-        #[expect(clippy::expect_used, reason = "Ed25519 signs any message; fails only out of memory")]
-        let signed = self.0.try_sign(message).expect("memory for a signature");
-        // An Ed25519 signature has 64 bytes.
-        signature.copy_from_slice(signed.as_ref());
-        signature
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Unspecified> {
+        self.0.try_sign(message)
     }
 }

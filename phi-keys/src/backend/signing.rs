@@ -5,6 +5,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 #[cfg(feature = "fips")]
 use super::fips;
 use super::{Backend, Which};
+use crate::signer::SignError;
 
 /// A private key on one backend.
 pub(crate) struct Ed25519Key(Pair);
@@ -36,16 +37,15 @@ impl Ed25519Key {
         public_key
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// Ed25519 signs any message; a module may still give no signature, when it has no memory or is in its error state.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        let mut signature = [0; 64];
+        // An Ed25519 signature has 64 bytes.
         match &self.0 {
-            Pair::Ring(pair) => {
-                let mut signature = [0; 64];
-                // An Ed25519 signature has 64 bytes.
-                signature.copy_from_slice(pair.sign(message).as_ref());
-                signature
-            }
+            Pair::Ring(pair) => signature.copy_from_slice(pair.sign(message).as_ref()),
             #[cfg(feature = "fips")]
-            Pair::Fips(pair) => pair.sign(message),
+            Pair::Fips(pair) => signature.copy_from_slice(pair.sign(message).map_err(SignError::new)?.as_ref()),
         }
+        Ok(signature)
     }
 }
