@@ -178,16 +178,19 @@ async fn any_one_of_many_tombstones_is_missed() {
 async fn tombstones_from_before_the_anchor_are_noted_in_it() {
     let clinic = Clinic::new().await;
     let keys = clinic.builder(&clinic.database.pool).build().await.unwrap();
-    keys.data_key(&patient("a")).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let restored = backup(&clinic.database, folder.path()).await;
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let without_the_key = backup(&clinic.database, folders[0].path()).await;
+    let gone = keys.data_key(&patient("a")).await.unwrap().full_id();
+    let with_the_key = backup(&clinic.database, folders[1].path()).await;
     let _ = keys.shred(&subject("a")).await.unwrap();
     let _ = keys.shred(&subject("never")).await.unwrap();
     clinic.anchored(&clinic.database.pool).build().await.unwrap();
-    let keys = clinic.anchored(&restored).dangerous_accept_rollback().build().await.unwrap();
-    assert_eq!(keys.replayed().subjects, 2);
-    for name in ["a", "never"] {
-        assert!(matches!(keys.data_key(&patient(name)).await, Err(Error::Shredded)));
+    for restored in [with_the_key, without_the_key] {
+        let keys = clinic.anchored(&restored).dangerous_accept_rollback().build().await.unwrap();
+        assert_eq!((keys.replayed().subjects, keys.replayed().keys.as_slice()), (2, &[gone][..]));
+        for name in ["a", "never"] {
+            assert!(matches!(keys.data_key(&patient(name)).await, Err(Error::Shredded)));
+        }
     }
 }
 
