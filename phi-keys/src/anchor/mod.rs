@@ -43,6 +43,9 @@ pub type AnchorFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, AnchorError
 
 /// Keeps records outside the key store, in the order in which they came. A record is authenticated by the store root key,
 /// so an anchor need not be secret nor trusted with what a record says; it is trusted not to lose one that it took.
+///
+/// No key is leased while a method runs, so one that waits for a service bounds its time and then says
+/// [`AnchorError::Unavailable`].
 pub trait StoreAnchor: fmt::Debug + Send + Sync + 'static {
     /// The records from number `from` on, where the first has number 0; none when there are not as many.
     ///
