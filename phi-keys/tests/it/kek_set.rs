@@ -300,3 +300,49 @@ async fn every_kek_of_a_set_is_asked_for_its_status() {
     assert_eq!(here.as_ref().unwrap().latency, Some(Duration::ZERO));
     assert!(there.as_ref().unwrap_err().is_transient());
 }
+
+#[tokio::test]
+async fn a_copy_is_made_anew_for_a_kek_that_refuses_the_old_one_only_where_others_may_be_asked() {
+    for (on_terminal, fault, may) in [
+        (OnTerminal::Stop, Fault::Denied, false),
+        (OnTerminal::TryOthers, Fault::Denied, true),
+        (OnTerminal::Stop, Fault::Down, false),
+        (OnTerminal::TryOthers, Fault::Down, false),
+    ] {
+        let pair = Pair::new();
+        let store = Arc::new(MemoryKeyStore::new());
+        let set = pair.builder(KekPolicy::AnyOf).on_terminal(on_terminal).build().unwrap();
+        let keys = Keys::builder(Arc::clone(&store)).keks(set).build().await.unwrap();
+        keys.domain_key(KeyUse::Data).await.unwrap();
+        let _ = pair.east.kms.rotate().await.unwrap();
+        // Its status is asked first, then it is to move a copy.
+        pair.east.script([None, Some(fault)]);
+        let rewrapped = keys.rewrap().await;
+        match &rewrapped {
+            Ok(report) if may => assert_eq!((report.rewrapped, report.server_side), (2, 1), "one was made anew"),
+            Err(Error::Kms(error)) if !may => assert_eq!(error.is_terminal(), fault == Fault::Denied),
+            other => panic!("{on_terminal:?} {fault:?}: {other:?}"),
+        }
+        assert!(copies(&store).await.iter().all(|ids| ids.len() == 2), "{on_terminal:?} {fault:?}");
+        let after = keys.rewrap().await.unwrap();
+        assert_eq!(after.rewrapped, if may { 0 } else { 2 }, "{on_terminal:?} {fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_kek_that_refuses_a_missing_copy_stops_the_completion_unless_told_otherwise() {
+    for on_terminal in [OnTerminal::Stop, OnTerminal::TryOthers] {
+        let pair = Pair::new();
+        let store = Arc::new(MemoryKeyStore::new());
+        let set = pair.builder(KekPolicy::PrimaryWithFailover).on_terminal(on_terminal).build().unwrap();
+        let keys = Keys::builder(Arc::clone(&store)).keks(set).build().await.unwrap();
+        pair.east.set(Some(Fault::Down));
+        keys.domain_key(KeyUse::Data).await.unwrap();
+        pair.east.set(Some(Fault::Denied));
+        match (on_terminal, keys.complete().await) {
+            (OnTerminal::TryOthers, Ok(report)) => assert_eq!((report.completed, report.incomplete), (0, 1)),
+            (OnTerminal::Stop, Err(Error::Kms(error))) => assert!(error.is_denial()),
+            (_, other) => panic!("{on_terminal:?}: {other:?}"),
+        }
+    }
+}
