@@ -115,7 +115,9 @@ impl Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{self, HmacSha256};
+    use crate::backend;
+    #[cfg(not(loom))]
+    use crate::backend::HmacSha256;
 
     fn unhex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()

@@ -105,11 +105,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a KMS or the store did not answer: nobody has decided that there is no key.
+    /// Whether a KMS, the store or its anchor did not answer: nobody has decided that there is no key.
     pub(crate) const fn is_outage(&self) -> bool {
         match self {
             Self::Kms(error) => error.is_transient(),
             Self::Store(error) => matches!(error, StoreError::Unavailable(_)),
+            Self::Anchor(error) => matches!(error, AnchorError::Unavailable(_)),
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::metadata::{self, Metadata};
 use crate::shell::{self, Result};
-use crate::{checks, test};
+use crate::{checks, loom, test};
 
 /// `cargo xtask ci`: everything that must hold before a change lands; quick answers first.
 pub(crate) fn all() -> Result {
@@ -12,6 +12,7 @@ pub(crate) fn all() -> Result {
     clippy()?;
     docs()?;
     checks::features::main()?;
+    loom::main()?;
     test::main(&[])
 }
 

@@ -29,7 +29,7 @@ usage: cargo xtask <job>
   test [area…] [--without part,…]   run the tests, with the servers they need
          areas: types keys crypto audit session redact examples (none: everything)
          parts: postgres redis softhsm moto ministack sdk openssl
-  ci                                fmt, clippy, docs, features, rules, deps, test
+  ci                                fmt, clippy, docs, features, rules, deps, loom, test
   fmt | clippy | docs | features | rules
                                     one of these alone
   deps                              dependency counts against their budgets

@@ -135,6 +135,9 @@ impl KeysBuilder {
     /// How long keys are used beyond their time while the store or the KMS does not answer, up to 24 h; not at all unless
     /// given. A shred or a disabled KEK then ends access here up to this much later if the outage hides it. It never
     /// applies to a refusal: a disabled KEK, a denied permission, a shredded subject or a forged row.
+    ///
+    /// Give every key manager of a store the same: keys are retired and destroyed as much later, and certificates of destruction say
+    /// so, that no process is left that still uses one.
     pub fn outage_grace(mut self, grace: Duration) -> Self {
         self.limits.grace = grace;
         self

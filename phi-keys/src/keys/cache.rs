@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::hash::{BuildHasherDefault, Hasher};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, PoisonError};
@@ -213,6 +214,10 @@ impl Cache {
         self.write().remove_where(|entry| entry.cell.is_over(now, self.limits.grace))
     }
 
+    pub(super) fn grace(&self) -> Duration {
+        self.limits.grace
+    }
+
     pub(super) fn len(&self) -> usize {
         self.read().len()
     }
@@ -341,7 +346,6 @@ impl fmt::Debug for Cache {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use core::num::{NonZeroU64, NonZeroUsize};
-    use core::time::Duration;
 
     use phi_types::{ManualClock, SystemClock};
     use zeroize::Zeroizing;

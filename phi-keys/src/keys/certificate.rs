@@ -30,11 +30,9 @@ use base64ct::{Base64, Encoding};
 use phi_types::Timestamp;
 
 use super::Keys;
-use super::lifecycle::WINDOW;
 use super::report::Shredded;
 use crate::error::Error;
 use crate::id::{Fingerprint, FullId};
-use crate::scope::Scope;
 use crate::signer::{PublicKey, Signer};
 use crate::store::Residue;
 
@@ -71,19 +69,23 @@ impl Keys {
     /// statement; nothing here can check it.
     ///
     /// # Errors
-    /// [`Error::Sign`] when the signer gives no signature.
+    /// [`Error::Config`] for a shred of another tenant or store; [`Error::Sign`] when the signer gives no signature.
     pub async fn certify(
         &self,
         shredded: &Shredded,
         key_backup_horizon: Duration,
         signer: &dyn Signer,
     ) -> Result<Certificate, Error> {
+        let (slot, store) = (&shredded.slot, self.fingerprint());
+        let Some(scope) = slot.scope.filter(|_| slot.tenant == self.tenant() && shredded.store.matches(&store)) else {
+            return Err(Error::Config("certify a shred with a key manager of its own store and tenant"));
+        };
         // Leases of other processes may last that long, by clocks that differ; those of this one ended at once.
-        let unreadable = shredded.at.saturating_add(WINDOW);
+        let unreadable = shredded.at.saturating_add(self.window());
         let fields = Fields {
-            store: *self.fingerprint().as_bytes(),
-            tenant: self.tenant().to_owned(),
-            scope: self.pseudonym(&Scope::subject(&shredded.subject))?,
+            store: *store.as_bytes(),
+            tenant: slot.tenant.clone(),
+            scope,
             generation: shredded.generation,
             deleted: shredded.at,
             unreadable,
@@ -154,7 +156,7 @@ impl Certificate {
         self.fields.deleted
     }
 
-    /// From when no process can hold a lease on them.
+    /// From when no process can use them any more: their leases are over, and what is allowed beyond those in outages is too.
     #[must_use]
     pub const fn unreadable_since(&self) -> Timestamp {
         self.fields.unreadable

@@ -162,7 +162,14 @@ impl Keys {
         if self.is_gone(row) {
             return Err(Error::State(KeyState::Destroyed));
         }
-        let parent = self.domain(KeyUse::Data, Some(parent)).await?;
+        let parent = match self.domain(KeyUse::Data, Some(parent)).await {
+            Err(Error::UnknownKey) => {
+                // Its row is gone, or stands in another place: what is missing is said before what cannot be found without it.
+                self.census().await?;
+                return Err(Error::UnknownKey);
+            }
+            found => found?,
+        };
         let key = envelope::unwrap(self.backend(), &parent.cell.key, row, &row.wrapped)?;
         let cell = Cell::below(&parent.cell, scope, key, full_id, &self.0.data.gate, lease);
         let origin = Origin {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "local")]
-use phi_types::Timestamp;
 use zeroize::Zeroizing;
 
 use super::flight::Flights;
@@ -47,11 +45,6 @@ impl Domains {
     pub(super) fn new(gate: Arc<Gate>, limits: Limits) -> Self {
         let held = HeldKeys::new(Arc::clone(&gate), limits);
         Self { held, refused: Refusals::new(Arc::clone(&gate), limits.refusal), gate, flights: Flights::new() }
-    }
-
-    #[cfg(feature = "local")]
-    pub(super) fn now(&self) -> Timestamp {
-        self.gate.clock.now()
     }
 
     /// Lets the next request read the store again. Leases that were given last until their time comes.
@@ -123,7 +116,15 @@ impl Keys {
             let active = rows.iter().rev().find(|row| row.state == KeyState::Active).map(|row| row.version);
             let Some(active) = active else {
                 let version = rows.last().map_or(0, |row| row.version).checked_add(1).ok_or(Error::Contended)?;
-                made = self.create_domain(slot.clone(), version).await?;
+                made = match self.create_domain(slot.clone(), version).await {
+                    Err(error) => {
+                        if matches!(&error, Error::Kms(error) if error.is_terminal()) {
+                            domains.refused.remember(&(key_use, None), &error);
+                        }
+                        return Err(error);
+                    }
+                    made => made?,
+                };
                 continue;
             };
             let (mut fresh, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -187,12 +188,12 @@ impl Keys {
     /// Makes a domain key unless somebody else does so first; the caller then reads whichever is there. Returns the MAC of
     /// the row and the key, if they were written.
     async fn create_domain(&self, slot: Slot, version: u32) -> Result<Option<Made>, Error> {
-        let Inner { keks, root, domains, .. } = &*self.0;
+        let Inner { keks, root, .. } = &*self.0;
         let mut census = self.census().await?;
         if census.domains.iter().any(|row| row.slot == slot && row.version >= version) {
             return Ok(None);
         }
-        let now = domains.gate.clock.now();
+        let now = self.now_after(&census.row);
         let key = root.backend.key()?;
         let mut row = root::new_domain_row(root.backend, slot, version, &key, now);
         row.wrapped = envelope::wrap_domain(root.backend, keks, &row, &key).await?;

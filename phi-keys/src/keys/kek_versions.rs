@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Keys, envelope};
 use crate::error::Error;
+use crate::store::KeyState;
 
 /// One version of a KEK, and how many domain keys it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,8 @@ impl Keys {
     /// [`Error`] when the store fails or was altered.
     pub async fn kek_versions(&self) -> Result<Vec<KekUse>, Error> {
         let mut uses = BTreeMap::<(String, String), u64>::new();
-        for row in self.census().await?.domains {
+        // Destroyed ones have no copies.
+        for row in self.census().await?.domains.into_iter().filter(|row| row.state != KeyState::Destroyed) {
             for copy in envelope::decode(&row)? {
                 let name = (copy.carrier.kek_id().to_owned(), copy.carrier.kek_version().to_owned());
                 *uses.entry(name).or_default() += 1;
@@ -77,7 +79,7 @@ mod local {
             for _ in 0..ATTEMPTS {
                 let census = self.census().await?;
                 let next = census.generation.next(census.generation.domains)?;
-                let row = self.0.root.generation_row(&next, self.0.domains.now())?;
+                let row = self.0.root.generation_row(&next, self.now_after(&census.row))?;
                 if self.commit(&Change::new().replace(census.row, row)).await? == Committed::Done {
                     return Ok(());
                 }

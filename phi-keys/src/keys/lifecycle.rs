@@ -18,7 +18,7 @@ use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 /// By how much the clocks of two processes may differ.
 const SKEW: Duration = Duration::from_secs(300);
 /// After this, whoever held a lease when a key changed its state holds none any more.
-pub(super) const WINDOW: Duration = LONGEST_LEASE.saturating_add(SKEW);
+const WINDOW: Duration = LONGEST_LEASE.saturating_add(SKEW);
 
 /// The future of [`References::count`].
 pub type ReferencesFuture<'a> = Pin<Box<dyn Future<Output = Result<u64, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
@@ -83,7 +83,7 @@ impl Keys {
             let before = |state| here().filter(move |row| row.state == state).cloned().collect::<Vec<_>>();
             let (active, staged) = (before(KeyState::Active), before(KeyState::Pending));
             let version = next_version(here())?;
-            let now = self.now();
+            let now = self.now_after(&census.row);
             let backend = self.backend();
             let row = self.new_domain_row(&slot, version, KeyState::Active, now).await?;
             census.domains.push(row.clone());
@@ -113,7 +113,7 @@ impl Keys {
             let active = rows.iter().filter(|row| row.kind == RowKind::Data && row.state == KeyState::Active);
             let active = active.cloned().collect::<Vec<_>>();
             let version = rows.last().map_or(0, |row| row.version).checked_add(1).ok_or(Error::Contended)?;
-            let now = self.now();
+            let now = self.now_in_store().await?;
             let row = self.new_data_row(&slot, version, now).await?;
             let mut change = Change::new().insert(row.clone());
             for old in &active {
@@ -201,8 +201,9 @@ impl Keys {
     }
 
     /// Ends the use of a key that opens only, when nothing refers to it: 65 minutes after it was rotated, which is the
-    /// longest lease and what clocks may differ, so that whoever could still seal with it has done so. It stays in the store
-    /// until it is destroyed.
+    /// longest lease and what clocks may differ, and as much later as keys are used beyond their leases in outages
+    /// ([`outage_grace`](crate::KeysBuilder::outage_grace)), so that whoever could still seal with it has done so. It stays in the
+    /// store until it is destroyed.
     ///
     /// # Errors
     /// [`Error::State`] for a key in another state; [`Error::TooEarly`]; [`Error::Referenced`] while something is sealed
@@ -211,8 +212,9 @@ impl Keys {
         self.end(kid, KeyState::DecryptOnly, KeyState::Retired, references).await
     }
 
-    /// Destroys a retired key: its row stays, without the wrapped key. Repeating it is harmless. References are counted once more, another 65 minutes
-    /// after it was retired: a process that stood still with a value that it had sealed before may have written it since.
+    /// Destroys a retired key: its row stays, without the wrapped key. Repeating it is harmless. References are
+    /// counted once more, as long after it was retired as that was after its rotation: a process that stood still with a value that
+    /// it had sealed before may have written it since.
     ///
     /// # Errors
     /// [`Error::State`] for a key that is not retired; [`Error::TooEarly`]; [`Error::Referenced`], after which
@@ -231,7 +233,7 @@ impl Keys {
             if row.state != KeyState::Retired {
                 return Err(Error::State(row.state));
             }
-            let now = self.now();
+            let now = self.now_in_store().await?;
             let next = self.moved(&row, KeyState::DecryptOnly, now)?;
             if self.commit(&Change::new().replace(row.clone(), next.clone())).await? == Committed::Done {
                 self.0.domains.forget(row.slot.key_use);
@@ -259,10 +261,11 @@ impl Keys {
             }
             // A key passes into this state with a time; without one it would be the state of its making.
             let since = row.since.ok_or(Error::RowRejected(row.kind))?;
-            let (now, until) = (self.now(), since.saturating_add(WINDOW));
-            if now < until {
+            let until = since.saturating_add(self.window());
+            if self.now() < until {
                 return Err(Error::TooEarly { until });
             }
+            let now = self.now_in_store().await?;
             let found = references.count(kid).await.map_err(|error| Error::References(error.into()))?;
             let found = found.saturating_add(self.children(&row).await?);
             if found > 0 {
@@ -339,7 +342,9 @@ impl Keys {
     /// The row in another state from now on.
     pub(super) fn moved(&self, row: &KeyRow, state: KeyState, now: Timestamp) -> Result<KeyRow, Error> {
         let mut next = row.successor();
-        (next.state, next.since) = (state, Some(now));
+        // By a clock that is behind, a key would seem to have been in this state for long already.
+        let since = now.max(row.created).max(row.since.unwrap_or(now));
+        (next.state, next.since) = (state, Some(since));
         next.authenticate(&self.0.root.mac_key)?;
         Ok(next)
     }
@@ -361,6 +366,22 @@ impl Keys {
             at,
             residues: Vec::new(),
         })
+    }
+
+    /// After this, whoever held a lease when a key changed its state holds none any more, and uses no key beyond its lease.
+    pub(super) fn window(&self) -> Duration {
+        WINDOW.saturating_add(self.0.data.cache.grace())
+    }
+
+    /// The time, which is not before the last change of the store's generation: a clock that is behind does not open a window
+    /// before its time.
+    pub(super) fn now_after(&self, generation: &KeyRow) -> Timestamp {
+        self.now().max(generation.created)
+    }
+
+    async fn now_in_store(&self) -> Result<Timestamp, Error> {
+        let root = self.0.store.slot(&Slot::root()).await?;
+        Ok(self.now_after(self.0.root.generation(&root)?.0))
     }
 
     pub(super) fn now(&self) -> Timestamp {

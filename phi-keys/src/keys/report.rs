@@ -2,9 +2,9 @@
 
 use phi_types::{Action, Activity, Outcome, SubjectId, Timestamp};
 
-use crate::id::FullId;
+use crate::id::{Fingerprint, FullId};
 use crate::scope::KeyUse;
-use crate::store::{Residue, RowKind};
+use crate::store::{Residue, RowKind, Slot};
 
 /// A subject was shredded. Unreadable live since then; irrecoverable only once no copy of the key tables from before is
 /// left in a backup, replica or write-ahead log.
@@ -20,13 +20,16 @@ pub struct Shredded {
     pub generation: u64,
     /// Whether the subject had been shredded before, so that nothing new was destroyed.
     pub repeated: bool,
-    /// When the keys were deleted.
+    /// When the keys were deleted: by an earlier shred, where this one found nothing left to delete.
     pub at: Timestamp,
     /// Whether the store's own files hold nothing of the deleted rows any more.
     pub purged: bool,
     /// Where in the store's own files bytes of the deleted rows still are, or may be. Shredding again tries to empty what
     /// others were using.
     pub residues: Vec<Residue>,
+    /// The place in its store, which a certificate names.
+    pub(super) slot: Slot,
+    pub(super) store: Fingerprint,
 }
 
 impl Shredded {

@@ -6,7 +6,7 @@ use super::report::Shredded;
 use super::root::{Generation, Root, link};
 use super::{ATTEMPTS, Keys};
 use crate::error::Error;
-use crate::id::FullId;
+use crate::id::{Fingerprint, FullId};
 use crate::scope::Scope;
 use crate::store::{Change, Committed, KeyRow, KeyState, Remains, Residue, RowKind, Slot};
 
@@ -74,7 +74,7 @@ impl Keys {
                 self.note_generation(plan.number).await?;
                 self.announce_shred(&slot).await;
                 let residues = self.0.store.purge().await?;
-                return Ok(plan.report(subject, residues));
+                return Ok(plan.report(subject, self.fingerprint(), residues));
             }
         }
         Err(Error::Contended)
@@ -208,6 +208,9 @@ impl Root {
         keys.extend(found.unreadable.iter().chain(known));
         let tombstones = || rows().filter(|row| row.kind == RowKind::Tombstone);
         let earlier = tombstones().find(|row| row.is_authentic(&self.mac_key));
+        // What is left to delete is deleted now; where there is nothing, an earlier shred has done it.
+        let nothing_left = found.unreadable.is_empty() && rows().all(|row| row.kind == RowKind::Tombstone);
+        let at = earlier.filter(|_| nothing_left).map_or(now, |row| row.created);
         keys.extend(earlier.iter().flat_map(|row| row.wrapped.as_chunks().0).map(|id| FullId::from_bytes(*id)));
         keys.sort_unstable();
         keys.dedup();
@@ -223,8 +226,9 @@ impl Root {
                 change = change.replace(forged.clone(), tombstone.clone());
             }
         }
-        let change = change.replace(current.clone(), self.generation_row(&next, now)?).shred(tombstone);
-        Ok(Plan { slot: slot.clone(), change, keys, number: next.number, at: now, repeated: earlier.is_some() })
+        let change =
+            change.replace(current.clone(), self.generation_row(&next, now.max(current.created))?).shred(tombstone);
+        Ok(Plan { slot: slot.clone(), change, keys, number: next.number, at, repeated: earlier.is_some() })
     }
 }
 
@@ -252,7 +256,7 @@ impl PendingShred {
         }
         block.keys.announce_shred(&block.keys.data_slot(&block.scope)?).await;
         let residues = block.keys.0.store.purge().await?;
-        Ok(plan.report(&subject, residues))
+        Ok(plan.report(&subject, block.keys.fingerprint(), residues))
     }
 }
 
@@ -264,9 +268,9 @@ impl core::fmt::Debug for PendingShred {
 }
 
 impl Plan {
-    fn report(self, subject: &SubjectId, residues: Vec<Residue>) -> Shredded {
-        let Self { keys, number, at, repeated, .. } = self;
-        let purged = residues.is_empty();
-        Shredded { subject: subject.clone(), keys, generation: number, at, repeated, purged, residues }
+    fn report(self, subject: &SubjectId, store: Fingerprint, residues: Vec<Residue>) -> Shredded {
+        let Self { slot, keys, number, at, repeated, .. } = self;
+        let (subject, purged) = (subject.clone(), residues.is_empty());
+        Shredded { subject, keys, generation: number, at, repeated, purged, residues, slot, store }
     }
 }

@@ -1,6 +1,6 @@
 //! A domain key that everybody knows before anybody uses it.
 
-use super::lifecycle::{WINDOW, next_version};
+use super::lifecycle::next_version;
 use super::report::{KeyAct, KeyChange};
 use super::{ATTEMPTS, Keys, envelope, root};
 use crate::error::Error;
@@ -61,7 +61,7 @@ impl Keys {
                 return Ok(change);
             }
             let version = next_version(census.domains.iter().filter(|row| row.slot == slot))?;
-            let now = self.now();
+            let now = self.now_after(&census.row);
             let row = self.new_domain_row(&slot, version, KeyState::Pending, now).await?;
             census.domains.push(row.clone());
             let next = census.generation.next(root::digest_of(self.backend(), &census.domains))?;
@@ -75,7 +75,7 @@ impl Keys {
     }
 
     /// Puts the domain key to use that [`stage_domain_key`](Self::stage_domain_key) made, and the one before it opens only:
-    /// 65 minutes later, which is the longest lease and what clocks may differ, so that every process has read it; and only
+    /// 65 minutes later, or later by an [`outage_grace`](crate::KeysBuilder::outage_grace), so that every process has read it; and only
     /// after every KEK under which the policy wants a copy was asked for it and gave it back.
     ///
     /// # Errors
@@ -87,10 +87,11 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             let census = self.census().await?;
             let row = staged(&census.domains, &slot).ok_or(NOTHING)?;
-            let (now, until) = (self.now(), row.created.saturating_add(WINDOW));
-            if now < until {
+            let until = row.created.saturating_add(self.window());
+            if self.now() < until {
                 return Err(Error::TooEarly { until });
             }
+            let now = self.now_after(&census.row);
             Box::pin(self.opens_everywhere(row)).await?;
             let next = self.moved(row, KeyState::Active, now)?;
             let mut change = Change::new().replace(row.clone(), next.clone());

@@ -228,15 +228,27 @@ async fn a_transaction_that_is_rolled_back_leaves_nothing_in_the_anchor() {
     assert_eq!(clinic.anchored(pool).build().await.unwrap().replayed().subjects, 1);
 }
 
-/// An anchor that takes nothing while it is down.
+/// An anchor that takes nothing while it is down, and gives nothing while it is gone.
 #[derive(Debug)]
 struct Down {
     anchor: FileAnchor,
     down: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Down {
+    fn new(clinic: &Clinic) -> (Self, Arc<AtomicBool>, Arc<AtomicBool>) {
+        let (down, gone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let anchor = FileAnchor::open(anchor_of(&clinic.database)).unwrap();
+        (Self { anchor, down: Arc::clone(&down), gone: Arc::clone(&gone) }, down, gone)
+    }
 }
 
 impl StoreAnchor for Down {
     fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+        if self.gone.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(AnchorError::unavailable("gone")) });
+        }
         self.anchor.read(from)
     }
 
@@ -249,10 +261,39 @@ impl StoreAnchor for Down {
 }
 
 #[tokio::test]
+async fn without_its_anchor_a_key_lasts_until_its_lease_or_the_grace_ends() {
+    for grace in [Duration::ZERO, Duration::from_secs(600)] {
+        let clinic = Clinic::new().await;
+        let (anchor, _, gone) = Down::new(&clinic);
+        let keys = clinic.builder(&clinic.database.pool).outage_grace(grace).anchor(anchor).build().await.unwrap();
+        clinic.clock.advance(LEASE / 3);
+        let kid = keys.data_key(&patient("a")).await.unwrap().kid();
+        keys.domain_key(KeyUse::Index).await.unwrap();
+        // It is time to renew the lease ahead of its end, and what the anchor said last is a lease old.
+        clinic.clock.advance(LEASE * 5 / 6);
+        gone.store(true, Ordering::SeqCst);
+        for number in 0..10 {
+            assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), kid);
+            assert!(keys.domain_key(KeyUse::Index).await.unwrap().is_live());
+            assert_eq!(keys.data_key_many(&[(&patient("a"), None)]).await.remove(0).unwrap().kid(), kid, "{number}");
+        }
+        clinic.clock.advance(LEASE / 6);
+        let after = keys.data_key(&patient("a")).await;
+        let lasts = !grace.is_zero();
+        assert_eq!(after.as_ref().is_ok_and(|key| key.kid() == kid), lasts, "{after:?}");
+        assert_eq!(matches!(after, Err(Error::Anchor(AnchorError::Unavailable(_)))), !lasts, "{after:?}");
+        clinic.clock.advance(grace + LEASE);
+        let after = keys.data_key(&patient("a")).await;
+        assert!(matches!(after, Err(Error::Anchor(AnchorError::Unavailable(_)))), "{after:?}");
+        gone.store(false, Ordering::SeqCst);
+        assert_eq!(keys.data_key(&patient("a")).await.unwrap().kid(), kid);
+    }
+}
+
+#[tokio::test]
 async fn without_its_anchor_nothing_is_shredded() {
     let clinic = Clinic::new().await;
-    let down = Arc::new(AtomicBool::new(false));
-    let anchor = Down { anchor: FileAnchor::open(anchor_of(&clinic.database)).unwrap(), down: Arc::clone(&down) };
+    let (anchor, down, _) = Down::new(&clinic);
     let keys = clinic.builder(&clinic.database.pool).anchor(anchor).build().await.unwrap();
     let kid = keys.data_key(&patient("a")).await.unwrap().kid();
     down.store(true, Ordering::SeqCst);
@@ -452,8 +493,7 @@ async fn a_domain_key_that_was_removed_with_its_generation_is_not_made_anew() {
 #[tokio::test]
 async fn an_anchor_that_takes_nothing_lets_no_row_be_replaced_and_every_key_be_had() {
     let clinic = Clinic::new().await;
-    let down = Arc::new(AtomicBool::new(false));
-    let anchor = Down { anchor: FileAnchor::open(anchor_of(&clinic.database)).unwrap(), down: Arc::clone(&down) };
+    let (anchor, down, _) = Down::new(&clinic);
     let keys = clinic.builder(&clinic.database.pool).anchor(anchor).build().await.unwrap();
     let old = keys.data_key(&patient("a")).await.unwrap().kid();
     let kept = row_of(&clinic, old).await;

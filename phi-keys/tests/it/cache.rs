@@ -418,6 +418,16 @@ async fn a_refusal_is_remembered_for_its_age_and_no_longer() {
     world.clock.advance(Duration::from_micros(1));
     assert!(keys.data_key(&patient("a")).await.is_ok());
 
+    // One that has no key yet, as of a new tenant.
+    let keys = world.builder().tenant("hospital").build().await.unwrap();
+    world.kms.set(Some(Fault::Disabled));
+    let before = world.kms.calls();
+    for number in 0..100 {
+        assert!(keys.data_key(&patient(&number.to_string())).await.is_err());
+    }
+    assert_eq!(world.kms.calls() - before, 1, "a key that cannot be made");
+    world.kms.set(None);
+
     let keys = world.builder().refusal_age(Duration::ZERO).build().await.unwrap();
     world.kms.set(Some(Fault::Disabled));
     assert!(keys.data_key(&patient("a")).await.is_err());

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use phi_keys::{Certificate, CertificateError, Signer};
+use phi_keys::{Certificate, CertificateError, Error, Signer};
 
 use crate::support::{Site, patient, subject};
 
@@ -43,6 +43,45 @@ async fn a_certificate_says_what_was_shredded_and_from_when() {
     }
     assert!(Certificate::verify(&format!("{}\n", read.text()), &signer.public_key()).is_err());
     assert!(Certificate::verify(&read.text().replace('\n', "\r\n"), &signer.public_key()).is_err());
+}
+
+#[tokio::test]
+async fn a_shred_is_certified_by_its_own_store_and_tenant_alone() {
+    let (site, other) = (Site::new(), Site::new());
+    let keys = site.keys().await;
+    let shredded = keys.shred(&subject("a")).await.unwrap();
+    let signer = keys.signer("destruction").await.unwrap();
+    let of_tenant = site.builder().tenant("hospital").build().await.unwrap();
+    for stranger in [of_tenant, other.keys().await] {
+        let refused = stranger.certify(&shredded, MONTH, &signer).await;
+        assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
+    }
+    assert!(keys.certify(&shredded, MONTH, &signer).await.is_ok());
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_repeated_shred_keeps_the_time_of_the_first_unless_it_deletes_more() {
+    use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
+    use phi_types::ManualClock;
+
+    let database = crate::support::sqlite::Database::new().await;
+    let clock = ManualClock::at_unix_seconds(1_767_225_600);
+    let keys = Keys::builder(SqliteKeyStore::new(database.pool.clone())).kek(EphemeralKeyring::generate().unwrap());
+    let keys = keys.clock(clock.clone()).build().await.unwrap();
+    let full_id = keys.data_key(&patient("a")).await.unwrap().full_id();
+    sqlx::query("CREATE TABLE kept AS SELECT * FROM phi_keys_row WHERE kind = 2")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let first = keys.shred(&subject("a")).await.unwrap();
+    clock.advance(MONTH);
+    let again = keys.shred(&subject("a")).await.unwrap();
+    assert_eq!((again.repeated, again.at, again.keys.as_slice()), (true, first.at, &[full_id][..]));
+    // Somebody puts the row back.
+    sqlx::query("INSERT INTO phi_keys_row SELECT * FROM kept").execute(&database.pool).await.unwrap();
+    let more = keys.shred(&subject("a")).await.unwrap();
+    assert_eq!((more.repeated, more.at), (true, first.at.saturating_add(MONTH)));
 }
 
 #[cfg(feature = "sqlite")]

@@ -177,6 +177,74 @@ async fn clocks_that_differ_keep_nobody_from_a_key_and_end_none_early() {
     assert!(matches!(there.data_key(&patient("a")).await, Err(Error::Shredded)));
 }
 
+/// A window is opened by one clock and closed by another. One that is behind opens it no earlier than the store's last change.
+#[tokio::test]
+async fn a_clock_that_is_behind_opens_no_window_before_its_time() {
+    let site = Site::new();
+    let (right, behind) = (ManualClock::at_unix_seconds(1_767_225_600), ManualClock::at_unix_seconds(1_767_139_200));
+    let here = site.builder().clock(right.clone()).build().await.unwrap();
+    let there = site.builder().clock(behind.clone()).build().await.unwrap();
+    let none = |_| core::future::ready(Ok(0));
+    let data = here.data_key(&patient("a")).await.unwrap().kid();
+    let index = here.domain_key(KeyUse::Index).await.unwrap().kid();
+    let _ = there.rotate_data_key(&patient("a")).await.unwrap();
+    let _ = there.rotate_domain_key(KeyUse::Index).await.unwrap();
+    let _ = there.stage_domain_key(KeyUse::Session).await.unwrap();
+    right.advance(WINDOW - INSTANT);
+    for kid in [data, index] {
+        assert!(matches!(here.retire(kid, &none).await, Err(Error::TooEarly { .. })));
+    }
+    assert!(matches!(here.activate_domain_key(KeyUse::Session).await, Err(Error::TooEarly { .. })));
+    right.advance(INSTANT);
+    let _ = here.activate_domain_key(KeyUse::Session).await.unwrap();
+    // The time of that change is what the next one by the slow clock is not before.
+    behind.set(Timestamp::from_unix_seconds(1_767_225_600).saturating_add(WINDOW));
+    let _ = here.rotate_domain_key(KeyUse::Audit).await.unwrap();
+    for kid in [data, index] {
+        let _ = there.retire(kid, &none).await.unwrap();
+        assert!(matches!(here.destroy(kid, &none).await, Err(Error::TooEarly { .. })));
+    }
+    right.advance(WINDOW);
+    for kid in [data, index] {
+        let _ = here.destroy(kid, &none).await.unwrap();
+    }
+    // Nor before the last change of the key itself.
+    let old = here.data_key(&patient("b")).await.unwrap().kid();
+    let _ = here.rotate_data_key(&patient("b")).await.unwrap();
+    right.advance(WINDOW);
+    let _ = here.retire(old, &none).await.unwrap();
+    let _ = there.reinstate(old).await.unwrap();
+    assert!(matches!(here.retire(old, &none).await, Err(Error::TooEarly { .. })));
+}
+
+/// Who may use a key beyond its lease in an outage of the store knows nothing of what became of it meanwhile.
+#[tokio::test]
+async fn a_grace_for_outages_makes_every_window_longer() {
+    let grace = Duration::from_secs(1800);
+    let site = Site::new();
+    let clock = ManualClock::at_unix_seconds(1_767_225_600);
+    let keys = site.builder().clock(clock.clone()).outage_grace(grace).build().await.unwrap();
+    let none = |_| core::future::ready(Ok(0));
+    let old = keys.data_key(&patient("a")).await.unwrap().kid();
+    let _ = keys.rotate_data_key(&patient("a")).await.unwrap();
+    let _ = keys.stage_domain_key(KeyUse::Index).await.unwrap();
+    clock.advance(WINDOW + grace - INSTANT);
+    assert!(matches!(keys.retire(old, &none).await, Err(Error::TooEarly { .. })));
+    assert!(matches!(keys.activate_domain_key(KeyUse::Index).await, Err(Error::TooEarly { .. })));
+    clock.advance(INSTANT);
+    let _ = keys.activate_domain_key(KeyUse::Index).await.unwrap();
+    let _ = keys.retire(old, &none).await.unwrap();
+    clock.advance(WINDOW + grace - INSTANT);
+    assert!(matches!(keys.destroy(old, &none).await, Err(Error::TooEarly { .. })));
+    clock.advance(INSTANT);
+    let _ = keys.destroy(old, &none).await.unwrap();
+
+    let shredded = keys.shred(&subject("a")).await.unwrap();
+    let certificate =
+        keys.certify(&shredded, Duration::ZERO, &keys.signer("destruction").await.unwrap()).await.unwrap();
+    assert_eq!(certificate.unreadable_since(), shredded.at.saturating_add(WINDOW + grace));
+}
+
 #[tokio::test]
 async fn a_key_of_another_tenant_is_nobody_else_s_to_retire() {
     let practice = Practice::new();
@@ -223,6 +291,9 @@ async fn a_domain_key_is_replaced_rewrapped_away_from_and_destroyed() {
         }
         let _ = keys.rewrap().await.unwrap();
         let _ = keys.complete().await.unwrap();
+        // The root key, and the one that took the place of the one that is gone.
+        let held = keys.kek_versions().await.unwrap();
+        assert_eq!(held.iter().map(|held| held.keys).collect::<Vec<_>>(), [2]);
     }
 }
 

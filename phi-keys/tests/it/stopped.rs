@@ -8,13 +8,14 @@ use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Nonce, Suite};
 use phi_keys::{Error, KeyId, Keys, KeysBuilder, LocalKeyring, SqliteKeyStore, Unlock};
 use phi_types::{Clock, ManualClock, SystemClock};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 
 use crate::support::patient;
 
 const CHILD: &str = "PHI_KEYS_TEST_STOPPED_FOLDER";
+const WRITE: &str = "INSERT INTO record (kid, sealed) VALUES (?1, ?2)";
 const LEASE: Duration = Duration::from_millis(400);
 const WINDOW: Duration = Duration::from_secs(3900);
 const VALUE: &[u8] = b"a value";
@@ -46,17 +47,41 @@ async fn child_that_seals() {
     loop {
         let kid = key.kid().as_bytes().to_vec();
         let sealed = seal(&key);
-        sqlx::query("INSERT INTO record (kid, sealed) VALUES (?1, ?2)")
-            .bind(kid)
-            .bind(&sealed)
-            .execute(&pool)
-            .await
-            .unwrap();
+        sqlx::query(WRITE).bind(kid).bind(&sealed).execute(&pool).await.unwrap();
         if sealed.is_none() {
             key = keys.data_key(&patient("a")).await.unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Runs in the child: seals one value, stands still with it in hand until somebody wakes it, and writes it then.
+#[tokio::test]
+async fn child_that_holds_a_value() {
+    let Ok(folder) = std::env::var(CHILD) else { return };
+    let (builder, pool) = open(Path::new(&folder)).await;
+    let key = builder.build().await.unwrap().data_key(&patient("a")).await.unwrap();
+    let (kid, sealed) = (key.kid().as_bytes().to_vec(), seal(&key).unwrap());
+    // No lock on the database is to stand still with it.
+    pool.close().await;
+    kill_process(getpid(), Signal::STOP).unwrap();
+    let (_, pool) = open(Path::new(&folder)).await;
+    sqlx::query(WRITE).bind(kid).bind(sealed).execute(&pool).await.unwrap();
+}
+
+fn start(child: &str, folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([child, "--exact"])
+        .env(CHILD, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_until_it_stands_still(child: &Child) {
+    let (_, status) = waitpid(Some(Pid::from_child(child)), WaitOptions::UNTRACED).unwrap().unwrap();
+    assert!(status.stopped(), "it ended with its value: {status:?}");
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -75,9 +100,13 @@ async fn last(pool: &SqlitePool) -> i64 {
 }
 
 async fn wait_for(pool: &SqlitePool, after: i64, count: usize) {
-    while rows(pool, after).await.len() < count {
+    for _ in 0..12_000 {
+        if rows(pool, after).await.len() >= count {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    panic!("the process that seals is gone");
 }
 
 /// Opens every value that is there, and gives its kid.
@@ -118,13 +147,9 @@ async fn a_process_that_was_stopped_with_a_lease_leaves_nothing_unreadable() {
         }
     };
 
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["stopped::child_that_seals", "--exact"])
-        .env(CHILD, folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut holder = start("stopped::child_that_holds_a_value", folder.path());
+    wait_until_it_stands_still(&holder);
+    let mut child = start("stopped::child_that_seals", folder.path());
     wait_for(&pool, 0, 10).await;
     signal(&child, Signal::STOP);
     // Longer than the lease of whoever was stopped in the middle of it.
@@ -158,14 +183,10 @@ async fn a_process_that_was_stopped_with_a_lease_leaves_nothing_unreadable() {
     clock.advance(WINDOW);
     assert!(matches!(keys.retire(old, &references).await, Err(Error::Referenced { .. })));
     sqlx::query("DELETE FROM record WHERE kid = ?1").bind(old.as_bytes().to_vec()).execute(&pool).await.unwrap();
-    let kept = {
-        // Sealed in time, by somebody who then stood still with the value in hand.
-        let key = keys.data_key_by_id(old, &patient("a")).await.unwrap();
-        seal(&key).unwrap()
-    };
     let _ = keys.retire(old, &references).await.unwrap();
-    let write = "INSERT INTO record (kid, sealed) VALUES (?1, ?2)";
-    sqlx::query(write).bind(old.as_bytes().to_vec()).bind(kept).execute(&pool).await.unwrap();
+    // Sealed in time, and written only now.
+    signal(&holder, Signal::CONT);
+    assert!(holder.wait().unwrap().success());
     clock.advance(WINDOW);
     assert!(matches!(keys.destroy(old, &references).await, Err(Error::Referenced { found: 1 })));
     let _ = keys.reinstate(old).await.unwrap();
