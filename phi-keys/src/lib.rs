@@ -180,6 +180,8 @@ mod keys;
 mod kms;
 #[cfg(feature = "local")]
 mod local;
+#[doc(hidden)]
+pub mod overlap;
 mod random;
 mod scope;
 mod signer;

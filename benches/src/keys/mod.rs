@@ -181,23 +181,27 @@ async fn disabled(report: &mut Report) -> Result<()> {
     const WORKLOAD: &str = "a KEK is disabled";
     const METRIC: &str = "last success after";
     eprintln!("disabling a KEK …");
-    let kms = Counting::new("kms", Duration::ZERO)?;
-    let keys = Keys::builder(MemoryKeyStore::new()).kek(Arc::clone(&kms)).build().await?;
-    keys.data_key(&patient(0)?).await?;
-    let poller = tokio::spawn({
-        let keys = keys.clone();
-        async move { keys.poll_status(POLL, TokioSleeper::new()).await }
-    });
-    tokio::time::sleep(POLL / 2).await;
-    let _ = kms.kms.disable(&KekTarget::Kek).await?;
-    let scope = patient(0)?;
-    let ours = last_success(async || keys.data_key(&scope).await.is_ok_and(|key| key.is_live())).await;
-    poller.abort();
+    let mut ours = 0.0_f64;
+    // Just after the KMS was asked, in between, and just before it is asked again.
+    for phase in [0.05, 0.5, 0.95] {
+        let kms = Counting::new("kms", Duration::ZERO)?;
+        let keys = Keys::builder(MemoryKeyStore::new()).kek(Arc::clone(&kms)).build().await?;
+        keys.data_key(&patient(0)?).await?;
+        let poller = tokio::spawn({
+            let keys = keys.clone();
+            async move { keys.poll_status(POLL, TokioSleeper::new()).await }
+        });
+        tokio::time::sleep(POLL.mul_f64(phase)).await;
+        let _ = kms.kms.disable(&KekTarget::Kek).await?;
+        let scope = patient(0)?;
+        ours = ours.max(last_success(async || keys.data_key(&scope).await.is_ok_and(|key| key.is_live())).await);
+        poller.abort();
+    }
     let row = |system: &str, seconds: f64, notes: &str| {
         Row::new(WORKLOAD, system, &crate::version(system), METRIC, seconds, "s", Better::Lower)
             .with_notes(notes.to_owned())
     };
-    report.row(row(NAME, ours, "polled every second"));
+    report.row(row(NAME, ours, "polled every second; the longest of three, disabled at different times after a poll"));
     report.bar(WORKLOAD, METRIC, ours, "s", POLL.as_secs_f64() + 1.0);
 
     let asherah = Asherah::new()?;

@@ -1,8 +1,5 @@
 //! The next chunk, made ready while the database writes the one before it.
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
 use core::time::Duration;
 
 use super::job::{Mode, ResealJob, key};
@@ -57,43 +54,4 @@ impl ResealJob {
         let fresh = self.clock.monotonic().saturating_sub(ahead.begun) <= FRESH;
         (fits && fresh).then_some((ahead.rows, ahead.renewal))
     }
-}
-
-/// Lets the other future of this task go on: the database waits for its next statement.
-pub(super) async fn give_way() {
-    let mut given = false;
-    poll_fn(|task| {
-        if core::mem::replace(&mut given, true) {
-            return Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Runs two futures at once, on this task.
-pub(super) async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    let (mut first, mut second) = (None, None);
-    poll_fn(|task| {
-        if first.is_none()
-            && let Poll::Ready(done) = one.as_mut().poll(task)
-        {
-            first = Some(done);
-        }
-        if second.is_none()
-            && let Poll::Ready(done) = other.as_mut().poll(task)
-        {
-            second = Some(done);
-        }
-        match (first.take(), second.take()) {
-            (Some(one), Some(other)) => Poll::Ready((one, other)),
-            waiting => {
-                (first, second) = waiting;
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -5,11 +5,12 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
+use phi_keys::overlap::both;
 use phi_keys::{KeyId, Sleeper};
 use phi_types::{Action, Activity, Clock, Outcome, Recorder, SystemClock};
 use ring::digest;
 
-use super::ahead::{Ahead, both};
+use super::ahead::Ahead;
 use super::layout::Layout;
 use super::progress::LeftBecause;
 use super::renew::{Renewal, renew};

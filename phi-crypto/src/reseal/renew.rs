@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use phi_keys::f1::{self, Parts};
+use phi_keys::overlap::give_way;
 use phi_keys::{KeyId, Scope};
 use phi_types::SubjectId;
 use zeroize::Zeroizing;
 
-use super::ahead::give_way;
 use super::layout::{Layout, ScopeAt, Sealed, Tags};
 use super::progress::LeftBecause;
 use super::store::{Row, Update};

@@ -8,10 +8,10 @@ use std::error::Error as StdError;
 use phi_types::{SubjectId, Timestamp};
 
 use super::builder::LONGEST_LEASE;
-use super::report::{DataRewrapped, KeyAct, KeyChange};
+use super::report::{KeyAct, KeyChange};
 use super::{ATTEMPTS, Keys, envelope, root};
 use crate::error::Error;
-use crate::id::{FullId, KeyId};
+use crate::id::KeyId;
 use crate::scope::{KeyUse, Scope};
 use crate::store::{Change, Committed, KeyRow, KeyState, RowKind, Slot};
 
@@ -129,75 +129,6 @@ impl Keys {
             }
         }
         Err(Error::Contended)
-    }
-
-    /// Brings every data key of this tenant under the active domain key, in batches of one transaction each. The data keys
-    /// stay, so no data is touched. This answers a routine rotation; after a domain key was compromised the data keys are
-    /// to be rotated as well and the data resealed.
-    ///
-    /// # Errors
-    /// [`Error`] when a key cannot be unwrapped or the store fails; batches before the failure are rewrapped.
-    pub async fn rewrap_data_keys(&self) -> Result<DataRewrapped, Error> {
-        let mut report = DataRewrapped { rewrapped: 0, unchanged: 0 };
-        let parent = self.domain(KeyUse::Data, None).await?.cell.full_id;
-        let mut after = None;
-        loop {
-            let page = self.page(after.as_ref()).await?;
-            let Some(last) = page.last() else { return Ok(report) };
-            after = Some(last.clone());
-            let (mut change, mut moved) = (Change::new(), Vec::new());
-            for row in page {
-                match self.under(&row, parent).await? {
-                    Some(next) => {
-                        moved.push(row.clone());
-                        change = change.replace(row, next);
-                    }
-                    None => report.unchanged += 1,
-                }
-            }
-            if self.commit(&change).await? == Committed::Done {
-                report.rewrapped += u64::try_from(moved.len()).unwrap_or(u64::MAX);
-                continue;
-            }
-            // Somebody changed one of them; the others are not to wait for it.
-            for row in moved {
-                if self.rewrap_data_row(row, parent).await? { report.rewrapped += 1 } else { report.unchanged += 1 }
-            }
-        }
-    }
-
-    async fn rewrap_data_row(&self, mut row: KeyRow, parent: FullId) -> Result<bool, Error> {
-        for _ in 0..ATTEMPTS {
-            let Some(next) = self.under(&row, parent).await? else { return Ok(false) };
-            if self.commit(&Change::new().replace(row.clone(), next)).await? == Committed::Done {
-                return Ok(true);
-            }
-            row = match self.read_again(&row).await {
-                // Shredded meanwhile.
-                Err(Error::UnknownKey) => return Ok(false),
-                again => again?,
-            };
-        }
-        Err(Error::Contended)
-    }
-
-    /// The row with its key wrapped under another domain key, unless it is or has none.
-    async fn under(&self, row: &KeyRow, parent: FullId) -> Result<Option<KeyRow>, Error> {
-        let rejected = Error::RowRejected(row.kind);
-        if row.kind != RowKind::Data || row.slot.tenant != self.0.tenant || row.slot.key_use != KeyUse::Data {
-            return Err(rejected);
-        }
-        if row.parent == Some(parent) || row.state == KeyState::Destroyed || self.is_gone(row) {
-            return Ok(None);
-        }
-        let old = self.domain(KeyUse::Data, Some(row.parent.ok_or(rejected)?)).await?;
-        let new = self.domain(KeyUse::Data, Some(parent)).await?;
-        let key = envelope::unwrap(self.backend(), &old.cell.key, row, &row.wrapped)?;
-        let mut next = row.successor();
-        next.parent = Some(parent);
-        next.wrapped = envelope::wrap(self.backend(), &new.cell.key, &next, &key)?;
-        next.authenticate(&self.0.root.mac_key)?;
-        Ok(Some(next))
     }
 
     /// Ends the use of a key that opens only, when nothing refers to it: 65 minutes after it was rotated, which is the

@@ -1,7 +1,5 @@
 //! Data keys of many scopes, with one reading of the store for those that are not in memory.
 
-use core::future::poll_fn;
-use core::task::Poll;
 use std::collections::HashMap;
 
 use super::cache::Kept;
@@ -9,6 +7,7 @@ use super::handle::{Found, Handle, Renewal};
 use super::{ATTEMPTS, DataKey, Keys};
 use crate::error::Error;
 use crate::id::{FullId, KeyId};
+use crate::overlap::give_way;
 use crate::scope::{KeyUse, Scope};
 use crate::store::{KeyRow, KeyState, RowKind, Slot};
 
@@ -167,19 +166,6 @@ impl Keys {
         };
         rows.iter().rev().find(is_wanted)
     }
-}
-
-/// Lets what else runs on this task go on, which unwrapping keys would keep waiting.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|task| {
-        if core::mem::replace(&mut given, true) {
-            return Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// What is known of a key.

@@ -26,6 +26,7 @@ mod replay;
 mod report;
 mod revoke;
 mod rewrap;
+mod rewrap_data;
 mod root;
 mod rows;
 mod shred;

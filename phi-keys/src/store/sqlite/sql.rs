@@ -61,6 +61,10 @@ const INSERT: &str = "INSERT INTO phi_keys_row
 const REPLACE: &str =
     "UPDATE phi_keys_row SET full_id = ?6, parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11, more = ?12
     WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND mac = ?13";
+/// The same for a row of the same key: a column that is named is taken out of its index and put back, also where it stays.
+const REPLACE_OF_KEY: &str =
+    "UPDATE phi_keys_row SET parent = ?7, state = ?8, created = ?9, wrapped = ?10, mac = ?11, more = ?12
+    WHERE kind = ?1 AND tenant = ?2 AND key_use = ?3 AND scope = ?4 AND version = ?5 AND full_id = ?6 AND mac = ?13";
 const SLOT_TOMBSTONES: &str = select!("WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3");
 const DELETE_TOMBSTONES: &str =
     "DELETE FROM phi_keys_row WHERE kind = 3 AND tenant = ?1 AND key_use = ?2 AND scope = ?3";
@@ -132,7 +136,8 @@ async fn pragma(connection: &mut SqliteConnection, statement: &'static str) -> R
 /// Writes one by one; the caller's transaction makes it all or nothing.
 pub(crate) async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<Committed, StoreError> {
     for (current, next) in &change.replace {
-        let replaced = bind_row(REPLACE, next).bind(current.mac.as_slice()).execute(&mut *connection).await?;
+        let statement = if current.full_id == next.full_id { REPLACE_OF_KEY } else { REPLACE };
+        let replaced = bind_row(statement, next).bind(current.mac.as_slice()).execute(&mut *connection).await?;
         if replaced.rows_affected() == 0 {
             return Ok(Committed::Stale);
         }
