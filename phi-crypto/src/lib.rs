@@ -76,6 +76,9 @@ mod backends;
 pub mod backup;
 mod bytes;
 mod cache;
+#[cfg(test)]
+#[path = "../tests/it/component.rs"]
+mod component;
 mod context;
 pub mod file;
 mod handles;

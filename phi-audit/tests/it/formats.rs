@@ -17,20 +17,10 @@ fn golden_key() -> VerifierKey {
 }
 
 /// Runs the independent verifier; `None` where there is no Python.
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run says so")]
 fn python(arguments: &[&Path], key: Option<&VerifierKey>) -> Option<(bool, String)> {
-    // `cargo xtask test` names one, and then it has to work.
-    let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(python);
+    let mut command = Command::new(crate::component::python()?);
     command.arg(tests().join("verify.py")).args(arguments).args(key.map(ToString::to_string));
-    let output = match command.output() {
-        Err(_) if named.is_none() => {
-            eprintln!("not run: there is no python3 for tests/verify.py; `cargo xtask test audit` provides it");
-            return None;
-        }
-        output => output.expect("the python that PHI_TEST_PYTHON3 names runs"),
-    };
+    let output = command.output().unwrap();
     let text = [&output.stdout[..], &output.stderr].concat();
     Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }

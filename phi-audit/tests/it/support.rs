@@ -74,6 +74,7 @@ impl Clinic {
 }
 
 pub(crate) async fn connect(path: &std::path::Path) -> SqlitePool {
+    crate::component::used("sqlite");
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

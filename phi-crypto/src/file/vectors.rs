@@ -277,11 +277,8 @@ async fn files_that_must_be_refused_are_refused_as_published() {
 
 /// Runs the independent implementation; nothing where there is no Python.
 fn verify(arguments: &[&str]) -> Option<String> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        return None;
-    }
     let script = folder().join("verify_f2.py");
-    let output = Command::new("python3").arg("-B").arg(script).args(arguments).output().unwrap();
+    let output = Command::new(crate::component::python()?).arg("-B").arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }

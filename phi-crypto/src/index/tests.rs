@@ -85,17 +85,8 @@ fn tags_of_every_option_are_those_of_the_vectors() {
 
 /// What the independent implementation prints, or `None` without Python.
 fn verify(arguments: &[&str]) -> Option<Value> {
-    // `cargo xtask test` names one, and then it has to work.
-    let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify_index.py");
-    let output = match Command::new(&python).arg("-B").arg(script).args(arguments).output() {
-        Err(_) if named.is_none() => {
-            eprintln!("not run: there is no python3 for tests/verify_index.py");
-            return None;
-        }
-        output => output.expect("the python that PHI_TEST_PYTHON3 names runs"),
-    };
+    let output = Command::new(crate::component::python()?).arg("-B").arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }

@@ -86,6 +86,7 @@ fn tree(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 async fn connect(path: &Path) -> SqliteConnection {
+    crate::component::used("sqlite");
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     SqliteConnection::connect_with(&options.journal_mode(SqliteJournalMode::Wal)).await.unwrap()
 }

@@ -37,6 +37,7 @@ fn golden(corpus: &Corpus) -> PathBuf {
 }
 
 pub(crate) async fn open(folder: &Path) -> (SqlitePool, Keys) {
+    crate::component::used("sqlite");
     let options = SqliteConnectOptions::new()
         .filename(folder.join("clinic.db"))
         .create_if_missing(true)

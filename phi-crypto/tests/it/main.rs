@@ -4,6 +4,7 @@
 mod allocation;
 #[cfg(all(unix, feature = "backup"))]
 mod backups;
+mod component;
 mod context;
 mod epochs;
 mod fields;

@@ -30,6 +30,7 @@ struct Database {
 
 impl Database {
     async fn new() -> Self {
+        crate::component::used("sqlite");
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new()
             .filename(folder.path().join("clinic.db"))
@@ -211,6 +212,7 @@ async fn a_shred_that_cannot_clear_a_column_shreds_nothing() {
 
 #[tokio::test]
 async fn two_tenants_in_one_database_have_nothing_in_common() {
+    crate::component::used("sqlite");
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/clinic.db?mode=rwc", folder.path().display());
     let pool = SqlitePool::connect(&url).await.unwrap();

@@ -151,16 +151,9 @@ fn hedged_nonces_are_those_published() {
 }
 
 /// Runs the independent implementation; nothing where there is no Python.
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run says so")]
 fn verify(arguments: &[&str]) -> Option<String> {
-    // `cargo xtask test` names one, and then it has to work.
-    let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    if named.is_none() && Command::new(&python).arg("--version").output().is_err() {
-        eprintln!("not run: there is no python3 for tests/verify.py; `cargo xtask test crypto` provides it");
-        return None;
-    }
-    let output = Command::new(python).arg(folder().join("verify.py")).args(arguments).output().unwrap();
+    let output =
+        Command::new(crate::component::python()?).arg(folder().join("verify.py")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }

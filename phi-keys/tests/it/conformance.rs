@@ -58,6 +58,7 @@ async fn the_sqlite_store_conforms_in_every_durable_journal_mode() {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_sqlite_database_without_a_file_conforms() {
+    crate::component::used("sqlite");
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     conformance::key_store(&phi_keys::SqliteKeyStore::new(pool)).await.unwrap();
 }

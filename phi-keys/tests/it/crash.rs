@@ -26,6 +26,7 @@ async fn open(folder: &Path) -> (Keys, SqlitePool) {
 }
 
 async fn builder(folder: &Path) -> (KeysBuilder, SqlitePool) {
+    crate::component::used("sqlite");
     let unlock = Unlock::key_file(folder.join("key"));
     let keyring = LocalKeyring::open(folder.join("keyring"), unlock).unwrap();
     let options = SqliteConnectOptions::new()

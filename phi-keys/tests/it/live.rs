@@ -11,7 +11,7 @@ const PROVIDER: &str = "PHI_LIVE";
 #[tokio::test(flavor = "multi_thread")]
 async fn live_suite() {
     let Ok(provider) = std::env::var(PROVIDER) else {
-        eprintln!("not run: {PROVIDER} names no provider; `cargo xtask live <provider>` does");
+        crate::component::not_run("live", "no account is named; `cargo xtask live <provider>` does");
         return;
     };
     match provider.as_str() {

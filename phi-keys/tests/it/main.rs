@@ -12,6 +12,7 @@ mod adapters;
 mod attacks;
 mod cache;
 mod certificate;
+mod component;
 mod faults;
 mod hierarchy;
 mod injection;

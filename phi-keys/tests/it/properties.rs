@@ -87,6 +87,7 @@ mod stores {
     }
 
     async fn compare(changes: Vec<Change>) {
+        crate::component::used("sqlite");
         let memory = MemoryKeyStore::new();
         let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
         let sqlite = SqliteKeyStore::new(pool);

@@ -35,7 +35,7 @@ pub(crate) fn version(name: &str) -> KekTarget {
 /// What a script of the simulator answers that drives the vendor's Python SDK; `None` where `PHI_TEST_PYTHON` names no Python to
 /// run it.
 pub(crate) async fn python(service: &Simulator, script: &str, action: &str, request: &Value) -> Option<Value> {
-    let python = std::env::var_os("PHI_TEST_PYTHON").filter(|python| !python.is_empty())?;
+    let python = crate::component::given("sdk", "PHI_TEST_PYTHON")?;
     let output = tokio::process::Command::new(python)
         .arg("-B")
         .arg(format!("{}/sim/tests/sdk/{script}", env!("CARGO_MANIFEST_DIR")))

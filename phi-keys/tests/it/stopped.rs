@@ -21,6 +21,7 @@ const WINDOW: Duration = Duration::from_secs(3900);
 const VALUE: &[u8] = b"a value";
 
 async fn open(folder: &Path) -> (KeysBuilder, SqlitePool) {
+    crate::component::used("sqlite");
     let keyring = LocalKeyring::open(folder.join("keyring"), Unlock::key_file(folder.join("key"))).unwrap();
     let options = SqliteConnectOptions::new()
         .filename(folder.join("clinic.db"))

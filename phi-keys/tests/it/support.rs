@@ -156,6 +156,7 @@ pub(crate) mod sqlite {
     }
 
     async fn connect(path: &std::path::Path, mode: SqliteJournalMode) -> SqlitePool {
+        crate::component::used("sqlite");
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(mode);
         SqlitePoolOptions::new().max_connections(4).connect_with(options).await.unwrap()
     }
@@ -181,12 +182,8 @@ pub(crate) mod postgres {
 
     impl Schema {
         /// `None` when no server is named.
-        #[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
         pub(crate) async fn new() -> Option<Self> {
-            let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else {
-                eprintln!("not run: {VARIABLE} names no server; `cargo xtask test keys` starts one");
-                return None;
-            };
+            let url = crate::component::given("postgres", VARIABLE)?;
             #[expect(clippy::disallowed_methods, reason = "a name that no other run has")]
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
             let name = format!("phi_keys_{now:x}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -43,23 +43,10 @@ fn cases<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
 
 /// What the independent implementation prints, or `None` without Python.
 fn python(arguments: &[&str]) -> Option<String> {
-    // `cargo xtask test` names one, and then it has to work.
-    let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let output = match Command::new(&python).arg("-B").arg(tests().join("verify.py")).args(arguments).output() {
-        Err(_) if named.is_none() => {
-            not_run("there is no python3 for tests/verify.py");
-            return None;
-        }
-        output => output.expect("the python that PHI_TEST_PYTHON3 names runs"),
-    };
+    let mut command = Command::new(crate::component::python()?);
+    let output = command.arg("-B").arg(tests().join("verify.py")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
-}
-
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run says so")]
-fn not_run(why: &str) {
-    eprintln!("not run: {why}; `cargo xtask test keys` provides it");
 }
 
 #[test]
@@ -194,7 +181,7 @@ mod store {
     use phi_types::Timestamp;
     use serde_json::{Value, json};
 
-    use super::{fixed, not_run, python, read, tests, unhex};
+    use super::{fixed, python, read, tests, unhex};
     use crate::support::{patient, subject};
 
     const USES: [KeyUse; 4] = [KeyUse::Data, KeyUse::Index, KeyUse::Audit, KeyUse::Session];
@@ -372,10 +359,7 @@ mod store {
     /// Needs the package `cryptography`, which comes with the vendors' SDKs.
     #[tokio::test]
     async fn a_keyring_under_a_passphrase_opens_in_the_independent_implementation() {
-        let Some(program) = std::env::var_os("PHI_TEST_PYTHON").filter(|python| !python.is_empty()) else {
-            not_run("PHI_TEST_PYTHON names no Python with the package `cryptography`");
-            return;
-        };
+        let Some(program) = crate::component::given("sdk", "PHI_TEST_PYTHON") else { return };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyring-passphrase");
         let relocked = LocalKeyring::create(&path, Unlock::passphrase("an older passphrase")).unwrap();

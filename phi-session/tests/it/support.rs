@@ -64,6 +64,7 @@ pub(crate) fn in_memory(policy: Policy) -> (Sessions, Log, ManualClock) {
 
 /// A database in a folder that lives as long as the guard.
 pub(crate) async fn database() -> (SqlitePool, tempfile::TempDir) {
+    crate::component::used("sqlite");
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteConnectOptions::new()
         .filename(folder.path().join("sessions.db"))

@@ -72,17 +72,7 @@ fn this_crate_makes_the_published_values() {
 #[test]
 fn an_independent_program_makes_them_too() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_vectors.py");
-    // `cargo xtask test` names one, and then it has to work.
-    let named = std::env::var_os("PHI_TEST_PYTHON3").filter(|python| !python.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let output = match Command::new(&python).arg(script).output() {
-        Err(_) if named.is_none() => {
-            eprintln!(
-                "not run: there is no python3 for tests/verify_vectors.py; `cargo xtask test session` provides it"
-            );
-            return;
-        }
-        output => output.expect("the python that PHI_TEST_PYTHON3 names runs"),
-    };
+    let Some(python) = crate::component::python() else { return };
+    let output = Command::new(python).arg(script).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -5,7 +5,7 @@ mod http;
 mod interpreter;
 mod openssl;
 pub(crate) mod packages;
-mod place;
+pub(crate) mod place;
 mod postgres;
 mod python;
 mod redis;
@@ -14,6 +14,7 @@ mod softhsm;
 pub(crate) mod supervise;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::shell::Result;
@@ -43,7 +44,7 @@ impl Part {
         Self::Python,
     ];
 
-    /// The word on the command line.
+    /// The word on the command line, and in the notes of the tests.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -57,13 +58,21 @@ impl Part {
         }
     }
 
-    /// The word in the names of the tests that use the part.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            // Python runs the implementations that are independent of the crates.
-            Self::Python => "independent",
-            other => other.name(),
-        }
+    /// What keeps tests from a part that is left out: its variables are gone, or say that there is none.
+    pub(crate) fn withheld(self) -> Vec<(&'static str, Option<&'static OsStr>)> {
+        let (gone, nothing): (&[&str], &[&str]) = match self {
+            Self::Postgres => (&["PHI_TEST_POSTGRES_URL", "PHI_TEST_POSTGRES_ROOTS"], &[]),
+            Self::Redis => (&["PHI_TEST_REDIS_URL"], &[]),
+            Self::SoftHsm => (&["PHI_TEST_PKCS11_MODULE"], &[]),
+            Self::Moto => (&["PHI_TEST_MOTO_URL"], &[]),
+            Self::Ministack => (&["PHI_TEST_MINISTACK_URL"], &[]),
+            Self::Sdk => (&["PHI_TEST_PYTHON"], &[]),
+            // Without these, tests take what is in `PATH`.
+            Self::OpenSsl => (&[], &["PHI_TEST_OPENSSL"]),
+            Self::Python => (&[], &["PHI_TEST_PYTHON3"]),
+        };
+        let gone = gone.iter().map(|name| (*name, None));
+        gone.chain(nothing.iter().map(|name| (*name, Some(OsStr::new(""))))).collect()
     }
 
     /// The name that a person knows.

@@ -5,19 +5,26 @@ use std::fs;
 use std::time::Duration;
 
 use super::listen::Suite;
+use super::notes::{Count, Notes};
 use super::plan::Plan;
 use crate::report;
 use crate::servers::{Part, Running};
 use crate::shell::{self, Result};
 
 /// Prints the tables and the closing lines; an error when a test failed or none ran.
-pub(super) fn print(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite], took: Duration) -> Result {
+pub(super) fn print(
+    plan: &Plan,
+    servers: &[(Part, Running)],
+    suites: &[Suite],
+    notes: &Notes,
+    took: Duration,
+) -> Result {
     let sum = |field: fn(&Suite) -> usize| suites.iter().map(field).sum::<usize>();
     let (passed, failed, ignored) = (sum(|s| s.passed), sum(|s| s.failed), sum(|s| s.ignored));
 
     println!();
     report::table(&["package", "passed", "failed", "ignored"], &by_package(suites));
-    let components = components(plan, servers, suites);
+    let components = components(plan, servers, &|component| notes.of(component, suites));
     if !components.is_empty() {
         println!();
         report::table(&["component", "version", "where", "what ran against it", "result"], &components);
@@ -51,7 +58,7 @@ fn by_package(suites: &[Suite]) -> Vec<Vec<String>> {
     packages.into_iter().map(row).collect()
 }
 
-fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec<Vec<String>> {
+fn components(plan: &Plan, servers: &[(Part, Running)], count: &dyn Fn(&str) -> Count) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     // A real server of these cannot be had in a test; the table must not read as if one had been there.
     let simulated = [
@@ -60,38 +67,49 @@ fn components(plan: &Plan, servers: &[(Part, Running)], suites: &[Suite]) -> Vec
         ("Azure Key Vault, Managed HSM", "azure", "a real account"),
     ];
     for (title, word, service) in simulated {
-        if let Some((ran, verdict)) = naming(suites, word) {
+        if let Some((ran, verdict)) = ran(&count(word)) {
             let place = format!("contract simulator; not run against {service}");
             rows.push([title, "kms-sim", &place, &ran, verdict].map(str::to_owned).to_vec());
         }
     }
-    if let Some((ran, verdict)) = naming(suites, "sqlite") {
+    if let Some((ran, verdict)) = ran(&count("live")) {
+        rows.push(["a real account of a KMS", "", "", &ran, verdict].map(str::to_owned).to_vec());
+    }
+    if let Some((ran, verdict)) = ran(&count("sqlite")) {
         rows.push(["SQLite", &sqlite_version(), "compiled in", &ran, verdict].map(str::to_owned).to_vec());
     }
     for part in Part::ALL {
         if let Some((_, server)) = servers.iter().find(|(started, _)| *started == part) {
-            let (ran, verdict) = naming(suites, part.word())
-                .unwrap_or_else(|| (format!("it started and answered {}; no test uses it yet", server.answered), "ok"));
+            let started = || (format!("no test; it started and answered {}", server.answered), "ok");
+            let (ran, verdict) = ran(&count(part.name())).unwrap_or_else(started);
             rows.push([part.title(), &server.version, &server.place, &ran, verdict].map(str::to_owned).to_vec());
         } else if plan.left_out.contains(&part) {
-            rows.push([part.title(), "", "", "nothing", "left out"].map(str::to_owned).to_vec());
+            let ran = ran(&count(part.name())).map_or_else(|| "no test".to_owned(), |(ran, _)| ran);
+            rows.push([part.title(), "", "", &ran, "left out"].map(str::to_owned).to_vec());
         }
     }
     rows
 }
 
-/// A test that uses a component has the component's name as a word of its path; that is what can be counted.
-fn naming(suites: &[Suite], word: &str) -> Option<(String, &'static str)> {
-    let count = |names: fn(&Suite) -> &Vec<String>| {
-        let has_word =
-            |name: &&String| name.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|part| part == word);
-        suites.iter().flat_map(names).filter(has_word).count()
+/// What the tests noted of a component; `None` where no test noted anything.
+fn ran(count: &Count) -> Option<(String, &'static str)> {
+    let Count { passed, failed, not_run } = *count;
+    let tests = |number: usize| format!("{number} test{}", if number == 1 { "" } else { "s" });
+    let mut parts = match (passed, failed) {
+        (0, 0) if not_run == 0 => return None,
+        (0, 0) => vec!["no test".to_owned()],
+        (passed, 0) => vec![tests(passed)],
+        (passed, failed) => vec![tests(passed + failed), format!("{failed} failed")],
     };
-    match (count(|suite| &suite.names), count(|suite| &suite.failures)) {
-        (0, 0) => None,
-        (passed, 0) => Some((format!("{passed} tests that name `{word}`"), "ok")),
-        (passed, failed) => Some((format!("{} tests that name `{word}`, {failed} failed", passed + failed), "FAILED")),
+    if not_run > 0 {
+        parts.push(format!("{not_run} not run"));
     }
+    let verdict = match (passed, failed) {
+        (0, 0) => "not run",
+        (_, 0) => "ok",
+        _ => "FAILED",
+    };
+    Some((parts.join(", "), verdict))
 }
 
 fn sqlite_version() -> String {
@@ -108,16 +126,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_component_is_counted_by_whole_words_of_test_names() {
-        let names = ["store::sqlite::opens", "a_row_in_sqlite_stays", "sqlited", "src/x.rs - sqlite (line 3)"];
-        let mut suite = Suite { names: names.map(str::to_owned).to_vec(), ..Suite::default() };
+    fn a_component_says_how_many_tests_reached_it_and_how_many_did_not() {
+        let said = |passed, failed, not_run| ran(&Count { passed, failed, not_run });
+        assert_eq!(said(0, 0, 0), None);
+        assert_eq!(said(3, 0, 0), Some(("3 tests".to_owned(), "ok")));
+        assert_eq!(said(1, 0, 1), Some(("1 test, 1 not run".to_owned(), "ok")));
+        assert_eq!(said(0, 0, 2), Some(("no test, 2 not run".to_owned(), "not run")));
+        assert_eq!(said(1, 1, 0), Some(("2 tests, 1 failed".to_owned(), "FAILED")));
+    }
+
+    #[test]
+    fn a_part_that_nothing_reached_or_that_was_left_out_claims_no_test() {
+        let plan = Plan::parse(&["session", "--without", "python"]).unwrap();
+        let redis = Running {
+            version: "7".to_owned(),
+            place: "here".to_owned(),
+            answered: "PING",
+            environment: Vec::new(),
+            _guard: None,
+        };
+        let count = |name: &str| Count { not_run: usize::from(name == "python"), ..Count::default() };
+        let rows = components(&plan, &[(Part::Redis, redis)], &count);
+        let rows: Vec<String> = rows.iter().map(|row| row.join("|")).collect();
         assert_eq!(
-            naming(std::slice::from_ref(&suite), "sqlite"),
-            Some(("3 tests that name `sqlite`".to_owned(), "ok"))
+            rows,
+            ["Redis|7|here|no test; it started and answered PING|ok", "Python|||no test, 1 not run|left out"]
         );
-        assert_eq!(naming(std::slice::from_ref(&suite), "redis"), None);
-        suite.failures.push("redis::touch".to_owned());
-        let failed = Some(("1 tests that name `redis`, 1 failed".to_owned(), "FAILED"));
-        assert_eq!(naming(&[suite], "redis"), failed);
     }
 }

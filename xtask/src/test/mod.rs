@@ -2,15 +2,18 @@
 
 mod closing;
 mod listen;
+mod notes;
 mod plan;
 mod run;
 
 use std::thread;
 
+use notes::Notes;
 use plan::Plan;
+use run::Environment;
 
 use crate::metadata::Metadata;
-use crate::servers;
+use crate::servers::{self, place};
 use crate::shell::{self, Result};
 
 /// `cargo xtask test [area…] [--without part,…]`.
@@ -32,14 +35,19 @@ pub(crate) fn main(args: &[&str]) -> Result {
         println!("{} {} answered {}", part.title(), server.version, server.answered);
     }
 
-    let environment: Vec<(&str, &str)> = servers
+    let folder = place::Folder::new("notes")?;
+    let noted = folder.path().join("notes");
+    let mut environment: Environment<'_> = servers
         .iter()
         .flat_map(|(_, server)| &server.environment)
-        .map(|(name, value)| (*name, value.as_str()))
+        .map(|(name, value)| (*name, Some(value.as_ref())))
         .collect();
+    environment.push((notes::VARIABLE, Some(noted.as_os_str())));
+    // What is left out stays out, also where the caller or the machine has one.
+    environment.extend(plan.left_out.iter().flat_map(|part| part.withheld()));
     let mut suites = Vec::new();
     for (selection, binaries) in selections.iter().zip(&built) {
         suites.extend(run::test(selection, binaries, &environment)?);
     }
-    closing::print(&plan, &servers, &suites, shell::now().saturating_sub(begin))
+    closing::print(&plan, &servers, &suites, &Notes::read(&noted)?, shell::now().saturating_sub(begin))
 }

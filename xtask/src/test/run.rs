@@ -1,9 +1,11 @@
 //! Cargo, once to build and once to run, so that each result can be given to the package it belongs to.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -21,6 +23,9 @@ pub(super) struct Selection {
 /// Package names by the file name of their test binary.
 pub(super) type Binaries = BTreeMap<String, String>;
 
+/// What the tests find in their environment, and what (`None`) they must not find there.
+pub(super) type Environment<'a> = Vec<(&'static str, Option<&'a OsStr>)>;
+
 /// Compiles the tests.
 pub(super) fn build(selection: &Selection) -> Result<Binaries> {
     let mut command = cargo_test(selection);
@@ -35,9 +40,21 @@ pub(super) fn build(selection: &Selection) -> Result<Binaries> {
 }
 
 /// Runs what [`build`] compiled, and the documentation's examples; prints everything as cargo does.
-pub(super) fn test(selection: &Selection, binaries: &Binaries, environment: &[(&str, &str)]) -> Result<Vec<Suite>> {
+pub(super) fn test(selection: &Selection, binaries: &Binaries, environment: &Environment<'_>) -> Result<Vec<Suite>> {
     let mut command = cargo_test(selection);
-    command.arg("--no-fail-fast").envs(environment.iter().copied());
+    command.arg("--no-fail-fast");
+    for (name, value) in environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if std::env::var_os("RUST_TEST_THREADS").is_none()
+        && thread::available_parallelism().is_ok_and(|cores| cores.get() == 1)
+    {
+        // With one thread no test has a thread of its own, and so none a name for its notes.
+        command.env("RUST_TEST_THREADS", "2");
+    }
     if !selection.filter.is_empty() {
         command.arg("--").args(&selection.filter);
     }

@@ -16,12 +16,8 @@ pub(super) struct Server {
 
 impl Server {
     /// A new schema on the server that the environment names; `None` without one.
-    #[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
     pub(super) async fn with_schema(test: &str) -> Option<Self> {
-        let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else {
-            eprintln!("not run: {VARIABLE} names no server; `cargo xtask test crypto` starts one");
-            return None;
-        };
+        let url = crate::component::given("postgres", VARIABLE)?;
         let options: PgConnectOptions = url.parse().unwrap();
         let schema = format!("phi_crypto_{test}_{}", std::process::id());
         let mut connection = options.clone().connect().await.unwrap();

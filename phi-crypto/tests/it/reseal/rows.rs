@@ -42,6 +42,7 @@ pub(crate) fn documents() -> Table {
 }
 
 pub(crate) async fn connect(file: &Path) -> SqlitePool {
+    crate::component::used("sqlite");
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal).busy_timeout(std::time::Duration::from_secs(20));
     SqlitePoolOptions::new().max_connections(2).connect_with(options).await.unwrap()

@@ -19,15 +19,8 @@ const ALERT: &str = "SSL alert number";
 const OPENSSL_LETS_EVERYTHING: &str = "@SECLEVEL=0";
 
 /// The program that the environment names, or one in `PATH`; `None` without one.
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
 fn openssl() -> Option<Command> {
-    let program = std::env::var("PHI_TEST_OPENSSL").ok().filter(|path| !path.is_empty());
-    let program = program.unwrap_or_else(|| "openssl".to_owned());
-    if Command::new(&program).arg("version").output().is_ok() {
-        return Some(Command::new(program));
-    }
-    eprintln!("not run: there is no openssl; `cargo xtask test crypto` provides it");
-    None
+    crate::component::program("openssl", "PHI_TEST_OPENSSL", "openssl", "version").map(Command::new)
 }
 
 fn run(args: &[&str]) -> Option<Output> {

@@ -7,18 +7,13 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::support::{Authority, Files};
+use crate::component;
 
 /// Address and authority of a server with TLS; `None` without one.
-#[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
 fn given() -> Option<(String, String)> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let given = variable("PHI_TEST_POSTGRES_URL").zip(variable("PHI_TEST_POSTGRES_ROOTS"));
-    if given.is_none() {
-        eprintln!(
-            "not run: PHI_TEST_POSTGRES_ROOTS names no authority; `cargo xtask test crypto` provides PostgreSQL with TLS"
-        );
-    }
-    given
+    // The authority first: a server that somebody brought along need not have TLS.
+    let roots = component::given("postgres", "PHI_TEST_POSTGRES_ROOTS")?;
+    Some((component::given("postgres", "PHI_TEST_POSTGRES_URL")?, roots))
 }
 
 async fn agreed(connection: &mut PgConnection) -> (bool, String) {

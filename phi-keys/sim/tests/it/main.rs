@@ -4,6 +4,8 @@
 mod azure;
 mod binary;
 mod client;
+#[path = "../../../tests/it/component.rs"]
+mod component;
 mod control;
 mod gcp;
 mod sdk;

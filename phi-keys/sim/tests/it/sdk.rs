@@ -13,7 +13,7 @@ use crate::client::{Client, b64, b64url, start};
 
 /// What the script printed; `None` without a Python to run it.
 async fn run(simulator: &Simulator, script: &str, arguments: &[&str]) -> Option<String> {
-    let python = std::env::var_os("PHI_TEST_PYTHON").filter(|python| !python.is_empty())?;
+    let python = crate::component::given("sdk", "PHI_TEST_PYTHON")?;
     let output = Command::new(python)
         .arg("-B")
         .arg(format!("{}/tests/sdk/{script}", env!("CARGO_MANIFEST_DIR")))

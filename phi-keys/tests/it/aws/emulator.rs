@@ -35,13 +35,9 @@ pub(super) struct Emulator {
 }
 
 impl Emulator {
-    /// The emulator that `variable` names; `None` without one.
-    #[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
-    pub(super) fn named(variable: &str) -> Option<Self> {
-        let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
-            eprintln!("not run: {variable} names no server; `cargo xtask test keys` starts one");
-            return None;
-        };
+    /// The emulator called `component` that `variable` names; `None` without one.
+    pub(super) fn named(component: &str, variable: &str) -> Option<Self> {
+        let url = crate::component::given(component, variable)?;
         Some(Self { client: client(&url, "us-east-1"), url })
     }
 

@@ -4,31 +4,31 @@ const VARIABLE: &str = "PHI_TEST_MOTO_URL";
 
 #[tokio::test]
 async fn a_store_is_opened_again() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     emulator::a_store_is_opened_again(&moto).await;
 }
 
 #[tokio::test]
 async fn a_wrong_context_or_binding_is_refused() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     emulator::a_wrong_context_or_binding_is_refused(&moto).await;
 }
 
 #[tokio::test]
 async fn an_alias_is_resolved_once() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     emulator::an_alias_is_resolved_once(&moto, &format!("alias/phi-{}", std::process::id())).await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_a_kek_says_so() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     emulator::what_cannot_be_a_kek_says_so(&moto).await;
 }
 
 #[tokio::test]
 async fn a_key_that_is_not_enabled_is_named_for_it() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     emulator::a_key_that_is_not_enabled_is_named_for_it(&moto).await;
 }
 
@@ -37,7 +37,7 @@ async fn a_key_that_is_not_enabled_is_named_for_it() {
 async fn every_flipped_bit_and_another_key_is_refused() {
     use phi_keys::{Kms, KmsError, Wrapped};
 
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     assert!(matches!(emulator::swapped(&moto).await, Err(KmsError::AccessDenied(_))));
     let kms = moto.kek().await;
     let (_, good) = kms.generate(&emulator::here()).await.unwrap();
@@ -52,6 +52,6 @@ async fn every_flipped_bit_and_another_key_is_refused() {
 #[cfg(feature = "test-util")]
 #[tokio::test]
 async fn the_known_gaps_are_all_that_deviates() {
-    let Some(moto) = Emulator::named(VARIABLE) else { return };
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     super::gaps::assert(&moto, super::gaps::MOTO).await;
 }

@@ -20,16 +20,19 @@ use azure_security_keyvault_keys::KeyClient;
 use kms_sim::{Service, Simulator};
 use phi_keys::azure::{AzureAlgorithm, AzureKms};
 
+use crate::component;
 pub(crate) use crate::simulated::{carrier, fact, here, there};
 
 /// The simulator makes an RSA key on its first use, which takes long on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn start() -> Simulator {
+    component::used("azure");
     Simulator::start(Service::Azure, 0).await.unwrap()
 }
 
 pub(crate) async fn start_hsm() -> Simulator {
+    component::used("azure");
     Simulator::start(Service::AzureHsm, 0).await.unwrap()
 }
 

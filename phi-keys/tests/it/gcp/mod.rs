@@ -14,9 +14,11 @@ use google_cloud_kms_v1::client::KeyManagementService;
 use kms_sim::{Service, Simulator};
 use phi_keys::gcp::GcpKms;
 
+use crate::component;
 pub(crate) use crate::simulated::{carrier, fact, here, there};
 
 pub(crate) async fn start() -> Simulator {
+    component::used("gcp");
     Simulator::start(Service::Gcp, 0).await.unwrap()
 }
 

@@ -31,13 +31,9 @@ pub(super) struct Token {
 
 impl Token {
     /// The token that the environment names; `None` without one.
-    #[expect(clippy::print_stderr, reason = "a test that has nothing to run against says so")]
     pub(super) fn given() -> Option<Self> {
+        crate::component::given("softhsm", "PHI_TEST_PKCS11_MODULE")?;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let Some(_) = variable("PHI_TEST_PKCS11_MODULE") else {
-            eprintln!("not run: PHI_TEST_PKCS11_MODULE names no module; `cargo xtask test keys` provides SoftHSM2");
-            return None;
-        };
         Some(Self { label: variable("PHI_TEST_PKCS11_TOKEN")?, pin: variable("PHI_TEST_PKCS11_PIN")? })
     }
 

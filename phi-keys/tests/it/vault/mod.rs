@@ -17,9 +17,11 @@ use phi_keys::vault::{VaultAuth, VaultBuilder, VaultKms};
 use phi_types::ManualClock;
 use secrecy::SecretString;
 
+use crate::component;
 pub(crate) use crate::simulated::{carrier, fact, here, there};
 
 pub(crate) async fn start() -> Simulator {
+    component::used("vault");
     Simulator::start(Service::Vault, 0).await.unwrap()
 }
 
