@@ -145,13 +145,18 @@ pub(crate) fn provide(parts: &BTreeSet<Part>) -> Result<Vec<(Part, Running)>> {
     let missing: BTreeSet<&str> = parts.iter().flat_map(|part| part.missing()).collect();
     // The attempt may fail for one package and still bring the others: what is really missing shows when the parts start.
     let installed = packages::install(&missing);
-    if parts.iter().any(|part| matches!(part, Part::Moto | Part::Ministack)) {
-        python::make(python::EMULATORS)?;
-    }
+    start_each(parts, installed, Part::start)
+}
+
+fn start_each(
+    parts: &BTreeSet<Part>,
+    installed: Result,
+    start: impl Fn(Part) -> Result<Running>,
+) -> Result<Vec<(Part, Running)>> {
     let mut running = Vec::new();
     let mut failures = Vec::new();
     for part in parts {
-        match part.start() {
+        match start(*part) {
             Ok(server) => running.push((*part, server)),
             Err(error) => {
                 failures.push(format!("{}: {error}\n  or leave it out: --without {}", part.title(), part.name()))
@@ -171,4 +176,33 @@ pub(crate) fn provide(parts: &BTreeSet<Part>) -> Result<Vec<(Part, Running)>> {
 fn program(name: &str, folders: &[PathBuf], package: &str) -> Result<PathBuf> {
     crate::shell::find(name, folders)
         .ok_or_else(|| format!("`{name}` is not installed: {}", packages::command(&[package])).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Running {
+        Running { version: String::new(), place: String::new(), answered: "", environment: Vec::new(), _guard: None }
+    }
+
+    #[test]
+    fn every_part_that_cannot_be_had_is_named_with_the_way_around_it() {
+        let parts = [Part::Redis, Part::Moto, Part::Sdk].into();
+        let start = |part| if part == Part::Redis { Ok(running()) } else { Err("pip failed".into()) };
+        let error = start_each(&parts, Err("apt-get failed".into()), start).unwrap_err().to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "apt-get failed",
+                "moto (AWS): pip failed",
+                "  or leave it out: --without moto",
+                "vendors' Python SDKs: pip failed",
+                "  or leave it out: --without sdk"
+            ]
+        );
+        let started = start_each(&parts, Err("apt-get failed".into()), |_| Ok(running())).unwrap();
+        assert_eq!(started.len(), 3, "what was not installed and is there all the same is no failure");
+    }
 }
