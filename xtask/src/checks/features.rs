@@ -3,7 +3,8 @@
 use crate::metadata::{self, Metadata};
 use crate::shell::{self, Result};
 
-/// `cargo xtask features`: each published crate without features, with its defaults, and with each feature alone.
+/// `cargo xtask features`: each published crate without features and with each feature alone, those that its defaults
+/// name among them.
 pub(crate) fn main() -> Result {
     let metadata = Metadata::members_only()?;
     let mut broken = Vec::new();
