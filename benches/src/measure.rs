@@ -1,6 +1,6 @@
 //! Medians of interleaved runs, in CPU time of the measuring thread.
 //!
-//! The machine is shared and small: wall-clock time would measure the neighbours, and one contender after the other would
+//! On a machine that others use as well, wall-clock time would measure the neighbours, and one contender after the other would
 //! measure whatever changed in between. So the contenders take turns, in an order that rotates, and each turn is long
 //! enough for the clock. What works on several threads is measured in CPU time of the whole process instead.
 

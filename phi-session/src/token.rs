@@ -37,7 +37,7 @@ pub struct RandomError;
 
 impl fmt::Display for RandomError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operating system gave no random bytes: check that getrandom is allowed in this sandbox")
+        f.write_str("the operating system gave no random bytes: check that the process may call getrandom")
     }
 }
 
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_mend() {
-        assert!(RandomError.to_string().ends_with("check that getrandom is allowed in this sandbox"));
+        assert!(RandomError.to_string().ends_with("check that the process may call getrandom"));
         assert!(InvalidTokenKey.to_string().ends_with("take it from a key store, such as Keys::session_key"));
     }
 }

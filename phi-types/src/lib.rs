@@ -1,7 +1,7 @@
 //! The shared words of the `phi-*` crates.
 //!
-//! Six crates put technical safeguards of the HIPAA Security Rule (45 CFR 164.312) into an application.
-//! They never depend on their siblings; they meet in the types of this crate:
+//! The `phi-*` crates put technical safeguards of the HIPAA Security Rule (45 CFR 164.312) into an application.
+//! Siblings never depend on each other; they meet in the types of this crate:
 //!
 //! - who acts: [`Actor`]; on whose record: [`SubjectId`]; why: [`Purpose`];
 //! - what happened: [`Activity`], handed to a [`Recorder`];
@@ -27,6 +27,8 @@
 //! ```
 //!
 //! # Features
+//! - `coarse-clock`: on Linux, [`Clock::recent`] of [`SystemClock`] reads the time of the kernel's last tick, which costs a
+//!   fraction of asking for the time; elsewhere it changes nothing.
 //! - `serde`: `Serialize` and `Deserialize` for the value types. [`Phi<T>`] serialises only when `T` says so
 //!   through [`SerializablePhi`].
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -27,8 +27,8 @@ const USAGE: &str = "\
 usage: cargo xtask <job>
 
   test [area…] [--without part,…]   run the tests, with the servers they need
-         areas: types keys crypto audit session redact examples (none: everything)
-         parts: postgres redis softhsm moto ministack sdk openssl
+         areas: types keys derive crypto audit session redact examples (none: everything)
+         parts: postgres redis softhsm moto ministack sdk openssl python
   ci                                fmt, clippy, docs, features, rules, deps, loom, test
   fmt | clippy | docs | features | rules
                                     one of these alone
@@ -44,7 +44,7 @@ long, for developers; each writes its row into EVIDENCE.md:
   mutants [area…]                   cargo-mutants on the crates' format modules
   live <provider>                   the suites of `Kms` against a real account that the environment names
          providers: aws gcp azure vault pkcs11
-  crash [--iterations N]            kill −9 loops of the audit log
+  crash [--iterations N]            kill −9 loops of the audit log and of a re-encryption
   fips                              phi-keys and phi-crypto on the AWS-LC FIPS module
 ";
 

@@ -94,7 +94,7 @@ impl fmt::Display for FileError {
             Self::TooLarge => f.write_str("the file reached 4 PiB; split it"),
             Self::NotApproved(why) => why.fmt(f),
             Self::NoRandomness => {
-                f.write_str("the operating system gave no random bytes; check the sandbox's getrandom")
+                f.write_str("the operating system gave no random bytes; check that the process may call getrandom")
             }
         }
     }

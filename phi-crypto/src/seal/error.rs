@@ -36,10 +36,10 @@ impl fmt::Display for SealError {
             Self::LeaseEnded => f.write_str("the lease of the key has ended; obtain the sealer for this scope again"),
             Self::NotApproved(why) => why.fmt(f),
             Self::NoRandomness => {
-                f.write_str("the operating system or the validated module gave no random bytes; check the sandbox's getrandom")
+                f.write_str("the operating system or the validated module gave no random bytes; check that the process may call getrandom")
             }
             Self::Cipher => f.write_str(
-                "the cipher failed without a reason; check memory and the sandbox's getrandom, and seal the value again",
+                "the cipher failed without a reason; check memory and that the process may call getrandom, and seal the value again",
             ),
         }
     }
