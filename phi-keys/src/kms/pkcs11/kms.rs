@@ -53,7 +53,7 @@ impl Pkcs11Kms {
             if !newest.wraps_by(mechanism) {
                 return Err(Pkcs11Error::Disabled);
             }
-            Ok((newest.name(), mechanism.wrap(&open.session, newest.handle, &carrier, &digest)?))
+            Ok((newest.name(), mechanism.wrap(open, newest.handle, &carrier, &digest)?))
         };
         let (version, blob) = self.run(work).await?;
         Wrapped::new(&self.kek_id, version, mechanism.binding(), blob).map_err(KmsError::failed)
@@ -73,7 +73,7 @@ impl Pkcs11Kms {
             if !key.unwraps_by(mechanism) {
                 return Err(Pkcs11Error::Disabled);
             }
-            mechanism.unwrap(&open.session, key.handle, &blob, &digest)
+            mechanism.unwrap(open, key.handle, &blob, &digest)
         };
         self.run(work).await
     }

@@ -1,5 +1,6 @@
 //! Opening a session and logging in.
 
+use core::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 use cryptoki::context::Pkcs11;
@@ -17,9 +18,20 @@ pub(super) struct Open {
     pub(super) session: Session,
     /// What the token can do.
     pub(super) offered: Vec<MechanismType>,
+    /// Whether something is left in the session that must not stay there.
+    spoiled: Cell<bool>,
 }
 
 impl Open {
+    /// Says that the session holds what the token does not let go, so that it is to be closed instead of used again.
+    pub(super) fn spoil(&self) {
+        self.spoiled.set(true);
+    }
+
+    pub(super) const fn is_spoiled(&self) -> bool {
+        self.spoiled.get()
+    }
+
     /// Whether the session still exists and is logged in.
     pub(super) fn is_alive(&self) -> bool {
         let state = self.session.get_session_info().map(|info| info.session_state());
@@ -59,7 +71,7 @@ impl Login {
         match session.login(UserType::User, Some(&self.pin)) {
             // Being logged in belongs to the process and the token, not to the session.
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
-                Ok(Open { session, offered: self.module.get_mechanism_list(slot)? })
+                Ok(Open { session, offered: self.module.get_mechanism_list(slot)?, spoiled: Cell::new(false) })
             }
             Err(error) => {
                 let error = Pkcs11Error::from(error);

@@ -271,7 +271,10 @@ impl Worker<'_> {
                 if fresh { Err(Pkcs11Error::Lost) } else { self.run(work) }
             }
             result => {
-                self.session = Some(session);
+                // Dropped, a session is closed, and what it holds is gone.
+                if !session.is_spoiled() {
+                    self.session = Some(session);
+                }
                 result
             }
         }

@@ -7,6 +7,7 @@ use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::error::Pkcs11Error;
+use super::login::Open;
 use crate::kms::{Binding, Carrier};
 use crate::random;
 
@@ -56,14 +57,14 @@ impl Mechanism {
     /// `u8 mechanism ‖ iv ‖ ciphertext ‖ tag`, or `u8 mechanism ‖ what the token answered`.
     pub(super) fn wrap(
         self,
-        session: &Session,
+        open: &Open,
         key: ObjectHandle,
         carrier: &Carrier,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, Pkcs11Error> {
         let parts = match self {
-            Self::Gcm => gcm(session, key, carrier, digest)?,
-            Self::KeyWrapPad => key_wrap(session, key, carrier)?,
+            Self::Gcm => gcm(&open.session, key, carrier, digest)?,
+            Self::KeyWrapPad => key_wrap(open, key, carrier)?,
         };
         Ok([&[self.byte()], parts.as_slice()].concat())
     }
@@ -71,15 +72,15 @@ impl Mechanism {
     /// The reverse of [`wrap`](Self::wrap), without its first byte.
     pub(super) fn unwrap(
         self,
-        session: &Session,
+        open: &Open,
         key: ObjectHandle,
         blob: &[u8],
         digest: &[u8; 32],
     ) -> Result<Carrier, Pkcs11Error> {
-        let plaintext = Zeroizing::new(match self {
-            Self::Gcm => gcm_open(session, key, blob, digest)?,
-            Self::KeyWrapPad => key_unwrap(session, key, blob)?,
-        });
+        let plaintext = match self {
+            Self::Gcm => Zeroizing::new(gcm_open(&open.session, key, blob, digest)?),
+            Self::KeyWrapPad => key_unwrap(open, key, blob)?,
+        };
         let bytes: &[u8; 32] = plaintext.as_slice().try_into().map_err(|_| Pkcs11Error::Refused)?;
         Ok(Carrier::from_bytes(Zeroizing::new(*bytes)))
     }
@@ -123,34 +124,34 @@ fn passing() -> Vec<Attribute> {
     ]
 }
 
-fn key_wrap(session: &Session, key: ObjectHandle, carrier: &Carrier) -> Result<Vec<u8>, Pkcs11Error> {
+fn key_wrap(open: &Open, key: ObjectHandle, carrier: &Carrier) -> Result<Vec<u8>, Pkcs11Error> {
     let mut template = passing();
     template.push(Attribute::Value(carrier.expose().to_vec()));
-    let created = session.create_object(&template);
-    wipe(template);
+    let created = open.session.create_object(&template);
+    drop(values(template));
     let object = created?;
-    let wrapped = session.wrap_key(&Call::AesKeyWrapPad, key, object);
-    session.destroy_object(object)?;
+    let wrapped = open.session.wrap_key(&Call::AesKeyWrapPad, key, object);
+    remove(open, object)?;
     Ok(wrapped?)
 }
 
-fn key_unwrap(session: &Session, key: ObjectHandle, blob: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-    let object = session.unwrap_key(&Call::AesKeyWrapPad, key, blob, &passing())?;
-    let value = session.get_attributes(object, &[AttributeType::Value]);
-    session.destroy_object(object)?;
-    match value?.pop() {
-        Some(Attribute::Value(value)) => Ok(value),
-        _ => Err(Pkcs11Error::Refused),
-    }
+fn key_unwrap(open: &Open, key: ObjectHandle, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
+    let object = open.session.unwrap_key(&Call::AesKeyWrapPad, key, blob, &passing())?;
+    // Held in what wipes itself before anything else can fail.
+    let read = open.session.get_attributes(object, &[AttributeType::Value]).map(values);
+    remove(open, object)?;
+    read?.pop().ok_or(Pkcs11Error::Refused)
 }
 
-/// Wipes the value that a template carried.
-fn wipe(template: Vec<Attribute>) {
-    for attribute in template {
-        if let Attribute::Value(value) = attribute {
-            drop(Zeroizing::new(value));
-        }
-    }
+/// Destroys a carrier that passed through the token. One that the token keeps goes with the session, which ends then.
+fn remove(open: &Open, object: ObjectHandle) -> Result<(), Pkcs11Error> {
+    Ok(open.session.destroy_object(object).inspect_err(|_| open.spoil())?)
+}
+
+/// The values among attributes, in what wipes itself.
+fn values(attributes: Vec<Attribute>) -> Vec<Zeroizing<Vec<u8>>> {
+    let value = |attribute| if let Attribute::Value(value) = attribute { Some(Zeroizing::new(value)) } else { None };
+    attributes.into_iter().filter_map(value).collect()
 }
 
 /// The mechanism for a key that may do `gcm` or `key wrap`, on a token that offers `offered`.
@@ -165,6 +166,35 @@ pub(super) fn choose(offered: &[MechanismType], gcm: bool, key_wrap: bool) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pkcs11::{Pkcs11Config, Pkcs11Pool};
+
+    #[tokio::test]
+    async fn a_softhsm_session_that_keeps_a_carrier_is_closed() {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(module) = variable("PHI_TEST_PKCS11_MODULE") else {
+            eprintln!("not run: PHI_TEST_PKCS11_MODULE names no module; `cargo xtask test keys` provides SoftHSM2");
+            return;
+        };
+        let (token, pin) = (variable("PHI_TEST_PKCS11_TOKEN").unwrap(), variable("PHI_TEST_PKCS11_PIN").unwrap());
+        let config = || Pkcs11Config::new(&module, &token, pin.as_str().into()).sessions(1);
+        let (pool, onlooker) = (Pkcs11Pool::open(config()).await.unwrap(), Pkcs11Pool::open(config()).await.unwrap());
+        let label = || Attribute::Label(format!("phi kept {}", std::process::id()).into_bytes());
+        let seen = async || onlooker.run(move |open| Ok(open.session.find_objects(&[label()])?.len())).await.unwrap();
+
+        let make = move |open: &Open| {
+            let mut template = passing();
+            template.extend([label(), Attribute::Value(vec![7; 32]), Attribute::Destroyable(false)]);
+            Ok(open.session.create_object(&template)?)
+        };
+        let object = pool.run(make).await.unwrap();
+        assert_eq!(seen().await, 1, "other code of the process reads it while the session lasts");
+        let refused = pool.run(move |open| remove(open, object)).await;
+        assert!(matches!(refused, Err(Pkcs11Error::NotPermitted)), "{refused:?}");
+        assert_eq!(seen().await, 0);
+        assert!(pool.run(|_| Ok(())).await.is_ok(), "another session takes its place");
+        pool.close().await;
+        onlooker.close().await;
+    }
 
     #[test]
     fn aes_gcm_is_preferred_and_key_wrap_the_fallback() {
