@@ -28,7 +28,8 @@ pub enum KmsError {
         /// How long to wait before the next call, where the KMS says so.
         after: Option<Duration>,
     },
-    /// The KMS did not answer, or not in time, or with an error of its own such as a 5xx. Trying again may help.
+    /// The KMS did not answer, or not in time, or with an error of its own such as a 5xx. Trying again may help, after
+    /// [`retry_after`](Self::retry_after) where the answer named a wait.
     Unavailable(Reason),
     /// Request or answer arrived damaged: a checksum does not match, or the answer is none to this request. Trying again may
     /// help. Wrapped bytes that the KMS does not accept are [`Refused`](Self::Refused) instead.
@@ -65,6 +66,14 @@ impl KmsError {
     /// An [`Unavailable`](Self::Unavailable) with its reason, whose text must hold no secrets.
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(reason.into().into())
+    }
+
+    /// An [`Unavailable`](Self::Unavailable) whose answer asked to be left alone for so long, if it did.
+    pub fn unavailable_for(after: Option<Duration>, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        match after {
+            Some(after) => Self::unavailable(Away { after, reason: reason.into() }),
+            None => Self::unavailable(reason),
+        }
     }
 
     /// An [`AccessDenied`](Self::AccessDenied) with its reason, whose text must hold no secrets.
@@ -109,11 +118,13 @@ impl KmsError {
         )
     }
 
-    /// How long the KMS asks to be left alone.
+    /// How long the KMS asks to be left alone: what `Retry-After`, or Google's `RetryInfo`, names. A date counts from the
+    /// `Date` of the same answer; without one, and in the obsolete forms of RFC 9110, it is ignored.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { after } => *after,
+            Self::Unavailable(reason) => reason.downcast_ref().map(|away: &Away| away.after),
             _ => None,
         }
     }
@@ -177,12 +188,32 @@ impl fmt::Display for KmsError {
 impl Error for KmsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Unavailable(reason)
-            | Self::AccessDenied(reason)
-            | Self::Unauthenticated(reason)
-            | Self::Failed(reason) => Some(&**reason),
+            Self::Unavailable(reason) => match reason.downcast_ref() {
+                Some(Away { reason, .. }) => Some(&**reason),
+                None => Some(&**reason),
+            },
+            Self::AccessDenied(reason) | Self::Unauthenticated(reason) | Self::Failed(reason) => Some(&**reason),
             _ => None,
         }
+    }
+}
+
+/// A reason with the wait that came with it. It stays out of sight: [`KmsError::source`](Error::source) gives the reason.
+#[derive(Debug)]
+struct Away {
+    after: Duration,
+    reason: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl Error for Away {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.source()
     }
 }
 
@@ -203,6 +234,8 @@ mod tests {
             KmsError::Throttled { after },
             KmsError::Throttled { after: None },
             KmsError::unavailable("reason"),
+            KmsError::unavailable_for(after, "reason"),
+            KmsError::unavailable_for(None, "reason"),
             KmsError::Corrupt,
             KmsError::access_denied("reason"),
             KmsError::unauthenticated("reason"),
@@ -223,8 +256,15 @@ mod tests {
     #[test]
     fn three_kinds_are_worth_another_try_and_no_error_is_both() {
         let transient = all().into_iter().filter(KmsError::is_transient).map(|error| error.kind()).collect::<Vec<_>>();
-        assert_eq!(transient, ["throttled", "throttled", "unavailable", "corrupt"]);
+        assert_eq!(transient, ["throttled", "throttled", "unavailable", "unavailable", "unavailable", "corrupt"]);
         assert!(all().iter().all(|error| error.is_transient() != error.is_terminal()));
+    }
+
+    #[test]
+    fn a_wait_is_kept_with_what_the_kms_is_too_busy_or_unable_for() {
+        let waits = all().into_iter().filter(|error| error.retry_after() == Some(Duration::from_secs(1)));
+        assert_eq!(waits.map(|error| error.kind()).collect::<Vec<_>>(), ["throttled", "unavailable"]);
+        assert_eq!(all().iter().filter_map(KmsError::retry_after).count(), 2);
     }
 
     #[test]

@@ -37,6 +37,8 @@ mod observer;
 pub mod pkcs11;
 #[cfg(any(feature = "azure", feature = "gcp", feature = "vault"))]
 mod provider;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
+mod retry_after;
 mod set;
 mod status;
 #[cfg(feature = "vault")]

@@ -8,7 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ConnectorError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use crate::kms::KmsError;
+use crate::kms::{KmsError, retry_after};
 
 /// What an answer means, by its code. The typed variants of the SDK leave codes out (throttling among them).
 const MEANINGS: &[(&str, Meaning)] = &[
@@ -105,8 +105,8 @@ where
     let answer = || Answer { code: code.to_owned(), message: message.to_owned(), status };
     let meaning = meaning(code, status);
     let error = match meaning {
-        Meaning::Throttled => KmsError::Throttled { after: retry_after(service.raw()) },
-        Meaning::Unavailable => KmsError::unavailable(answer()),
+        Meaning::Throttled => KmsError::Throttled { after: wait(service.raw()) },
+        Meaning::Unavailable => KmsError::unavailable_for(wait(service.raw()), answer()),
         Meaning::AccessDenied => KmsError::access_denied(answer()),
         Meaning::Unauthenticated => KmsError::unauthenticated(answer()),
         Meaning::NotFound => KmsError::NotFound,
@@ -162,9 +162,9 @@ fn is_out_of_reach(error: &CredentialsError) -> bool {
     false
 }
 
-/// In whole seconds, as HTTP has it; AWS itself seldom says, what stands before it may.
-fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+/// AWS itself seldom says, what stands before it may.
+fn wait(answer: &HttpResponse) -> Option<Duration> {
+    retry_after::wait(answer.headers().get("retry-after"), answer.headers().get("date"))
 }
 
 /// An error of AWS in its own words, without the response that it came in.
@@ -246,6 +246,27 @@ mod tests {
         assert_eq!(told.len(), MEANINGS.len());
         assert!(answered("KMSInvalidStateException", 400).ask_state);
         assert!(!answered("DisabledException", 400).ask_state);
+    }
+
+    #[test]
+    fn a_wait_is_read_whether_aws_is_busy_or_out_of_order() {
+        let after = |code: &str, status: u16, headers: &[(&'static str, &'static str)]| {
+            let metadata = ErrorMetadata::builder().code(code).build();
+            let mut response = HttpResponse::new(status.try_into().unwrap(), "the body".into());
+            for (name, value) in headers {
+                response.headers_mut().insert(*name, *value);
+            }
+            let error = failure(SdkError::service_error(DecryptError::generic(metadata), response), "decrypt").error;
+            (error.kind(), error.retry_after())
+        };
+        let seconds = [("retry-after", "7")];
+        let date = [("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT"), ("date", "Wed, 21 Oct 2026 07:28:00 GMT")];
+        let wait = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(after("ThrottlingException", 400, &seconds), ("throttled", wait(7)));
+        assert_eq!(after("KMSInternalException", 500, &seconds), ("unavailable", wait(7)));
+        assert_eq!(after("", 503, &date), ("unavailable", wait(9)));
+        assert_eq!(after("", 503, &date[..1]), ("unavailable", None));
+        assert_eq!(after("DisabledException", 400, &seconds), ("disabled", None));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::error::Error as StdError;
 use azure_core::Error;
 use azure_core::error::{ErrorKind, ErrorResponse, InnerError};
 use azure_core::http::RawResponse;
-use azure_core::http::headers::RETRY_AFTER;
+use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use azure_core::json;
 
-use crate::kms::KmsError;
 use crate::kms::described::Described;
+use crate::kms::{KmsError, retry_after};
 
 /// What an answer means by its codes; the inner ones, which say more, are looked at first.
 const CODES: &[(&str, Meaning)] = &[
@@ -90,8 +90,8 @@ pub(super) fn failure(error: &Error) -> Failure {
         Described::new(format!("Azure answered {codes} (HTTP {status}): {}", told.message))
     };
     let (error, doubt) = match meaning {
-        Meaning::Throttled => (KmsError::Throttled { after: raw.and_then(retry_after) }, None),
-        Meaning::Unavailable => (KmsError::unavailable(answer()), None),
+        Meaning::Throttled => (KmsError::Throttled { after: raw.and_then(wait) }, None),
+        Meaning::Unavailable => (KmsError::unavailable_for(raw.and_then(wait), answer()), None),
         Meaning::AccessDenied => (KmsError::access_denied(answer()), None),
         Meaning::Unauthenticated => (KmsError::unauthenticated(answer()), None),
         Meaning::NotFound => (KmsError::NotFound, Some(Doubt::Missing)),
@@ -139,8 +139,10 @@ fn told(raw: &RawResponse) -> Told {
     Told { codes, message: error.message.unwrap_or_default() }
 }
 
-fn retry_after(raw: &RawResponse) -> Option<Duration> {
-    raw.headers().get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
+const DATE: HeaderName = HeaderName::from_static("date");
+
+fn wait(raw: &RawResponse) -> Option<Duration> {
+    retry_after::wait(raw.headers().get_optional_str(&RETRY_AFTER), raw.headers().get_optional_str(&DATE))
 }
 
 /// No answer came, one that cannot be read, or no question was sent.
@@ -150,28 +152,32 @@ fn unanswered(error: &Error) -> KmsError {
         ErrorKind::Connection | ErrorKind::Io => KmsError::unavailable(reason),
         // What cannot be read may hold a key: nothing of it is kept.
         ErrorKind::DataConversion => KmsError::Corrupt,
-        ErrorKind::Credential if is_passing(error) => KmsError::unavailable(reason),
-        ErrorKind::Credential => KmsError::unauthenticated(reason),
+        ErrorKind::Credential => match passing(error) {
+            Some(after) => KmsError::unavailable_for(after, reason),
+            None => KmsError::unauthenticated(reason),
+        },
         _ => KmsError::failed(reason),
     }
 }
 
-/// Whether a token could not be had for a reason that passes.
-fn is_passing(error: &Error) -> bool {
+/// Whether a token could not be had for a reason that passes, and in how long, where that is said.
+fn passing(error: &Error) -> Option<Option<Duration>> {
     let mut cause = error.source();
     while let Some(source) = cause {
         if let Some(error) = source.downcast_ref::<Error>() {
             match error.kind() {
-                ErrorKind::Connection | ErrorKind::Io => return true,
-                ErrorKind::HttpResponse { status, .. } if matches!(u16::from(*status), 408 | 429 | 500..) => {
-                    return true;
+                ErrorKind::Connection | ErrorKind::Io => return Some(None),
+                ErrorKind::HttpResponse { status, raw_response, .. }
+                    if matches!(u16::from(*status), 408 | 429 | 500..) =>
+                {
+                    return Some(raw_response.as_deref().and_then(wait));
                 }
                 _ => {}
             }
         }
         cause = source.source();
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -266,9 +272,15 @@ mod tests {
         assert_eq!(answered(404, &body("KeyNotFound", None), None).doubt, Some(Doubt::Missing));
         assert_eq!(answered(400, &body("BadParameter", None), None).doubt, Some(Doubt::Argument));
         assert_eq!(answered(403, &body("Forbidden", Some("KeyDisabled")), None).doubt, None);
-        let after = |value| answered(429, "", value).error.retry_after();
-        assert_eq!(after(Some("7")), Some(Duration::from_secs(7)));
-        assert_eq!((after(Some("soon")), after(None)), (None, None));
+        for (status, kind) in [(429, "throttled"), (503, "unavailable")] {
+            let after = |value| {
+                let error = answered(status, "", value).error;
+                (error.kind(), error.retry_after())
+            };
+            assert_eq!(after(Some("7")), (kind, Some(Duration::from_secs(7))));
+            assert_eq!((after(Some("soon")), after(None)), ((kind, None), (kind, None)));
+        }
+        assert_eq!(answered(403, "", Some("7")).error.retry_after(), None);
         let denied = answered(403, &body("Forbidden", Some("ForbiddenByPolicy")), None).error;
         let text = "Azure answered ForbiddenByPolicy in Forbidden (HTTP 403): the message";
         assert_eq!(denied.source().map(ToString::to_string).as_deref(), Some(text));
@@ -294,6 +306,12 @@ mod tests {
             (http(429), "unavailable"),
             (http(401), "unauthenticated"),
         ];
+        let mut headers = Headers::new();
+        headers.insert(RETRY_AFTER, "Wed, 21 Oct 2026 07:28:09 GMT");
+        headers.insert(DATE, "Wed, 21 Oct 2026 07:28:00 GMT");
+        let raw_response = Some(Box::new(RawResponse::from_bytes(503.into(), headers, Vec::new())));
+        let busy = wrapped(ErrorKind::HttpResponse { status: 503.into(), error_code: None, raw_response });
+        assert_eq!(failure(&busy).error.retry_after(), Some(Duration::from_secs(9)), "who gives the tokens says when");
         for (error, kind) in table {
             let told = failure(&error);
             assert_eq!((told.error.kind(), told.doubt), (kind, None), "{error:?}");
@@ -317,7 +335,7 @@ mod tests {
             let body = format!(r#"{{"error":{body}}}"#).chars().take(cut).collect::<String>();
             for body in [body, String::from_utf8_lossy(&junk).into_owned()] {
                 let error = answered(status, &body, Some(&body)).error;
-                prop_assert!(error.retry_after().is_none() || error.kind() == "throttled");
+                prop_assert!(error.retry_after().is_none() || error.is_transient());
             }
         }
     }

@@ -7,8 +7,8 @@ use google_cloud_gax::error::CredentialsError;
 use google_cloud_gax::error::rpc::{Status, StatusDetails};
 use google_cloud_kms_v1::Error;
 
-use crate::kms::KmsError;
 use crate::kms::described::Described;
+use crate::kms::{KmsError, retry_after};
 
 /// What an answer means by the reason that it gives, which says more than its code.
 const REASONS: &[(&str, Meaning)] = &[
@@ -78,8 +78,8 @@ pub(super) fn failure(error: &Error, what: &'static str) -> Failure {
     let answer = || Described::new(format!("Google answered {}: {}", status.code.name(), status.message));
     let meaning = meaning(status, http);
     let (error, doubt) = match meaning {
-        Meaning::Throttled => (KmsError::Throttled { after: retry_after(error) }, None),
-        Meaning::Unavailable => (KmsError::unavailable(answer()), None),
+        Meaning::Throttled => (KmsError::Throttled { after: wait(error) }, None),
+        Meaning::Unavailable => (KmsError::unavailable_for(wait(error), answer()), None),
         Meaning::AccessDenied => (KmsError::access_denied(answer()), None),
         Meaning::Unauthenticated => (KmsError::unauthenticated(answer()), None),
         Meaning::NotFound => (KmsError::NotFound, None),
@@ -142,8 +142,8 @@ fn unanswered(error: &Error) -> KmsError {
         // Nothing of a body that is not Google's is kept.
         let answer = Described::new(format!("something between here and Google answered with HTTP {http}"));
         return match by_http(http) {
-            Meaning::Throttled => KmsError::Throttled { after: retry_after(error) },
-            Meaning::Unavailable => KmsError::unavailable(answer),
+            Meaning::Throttled => KmsError::Throttled { after: wait(error) },
+            Meaning::Unavailable => KmsError::unavailable_for(wait(error), answer),
             Meaning::AccessDenied => KmsError::access_denied(answer),
             Meaning::Unauthenticated => KmsError::unauthenticated(answer),
             _ => KmsError::failed(answer),
@@ -168,7 +168,7 @@ fn unanswered(error: &Error) -> KmsError {
 }
 
 /// How long Google asks to be left alone: in the error's details, or in the header.
-fn retry_after(error: &Error) -> Option<Duration> {
+fn wait(error: &Error) -> Option<Duration> {
     let told = error.status().into_iter().flat_map(|status| &status.details).find_map(|detail| match detail {
         StatusDetails::RetryInfo(info) => info.retry_delay,
         _ => None,
@@ -177,8 +177,8 @@ fn retry_after(error: &Error) -> Option<Duration> {
         let (seconds, nanos) = (u64::try_from(delay.seconds()).ok()?, u32::try_from(delay.nanos()).ok()?);
         return Some(Duration::new(seconds, nanos.min(999_999_999)));
     }
-    let header = error.http_headers()?.get("retry-after")?.to_str().ok()?;
-    header.trim().parse().ok().map(Duration::from_secs)
+    let header = |name: &str| error.http_headers()?.get(name)?.to_str().ok();
+    retry_after::wait(header("retry-after"), header("date"))
 }
 
 #[cfg(test)]
@@ -288,16 +288,28 @@ mod tests {
     #[test]
     fn the_wait_is_read_from_details_or_header() {
         let wait = |delay: &str| json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay }]);
-        let after = |details: Value| answered(429, "RESOURCE_EXHAUSTED", details).error.retry_after();
-        assert_eq!(after(wait("2.5s")), Some(Duration::from_millis(2_500)));
-        assert_eq!(after(wait("-2s")), None);
-        assert_eq!(after(json!([])), None);
-        let header = |value: &str| {
-            let headers = [("retry-after".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
-            failure(&Error::http(429, headers, "".into()), "decrypt").error.retry_after()
+        let after = |code: &str, details: Value| {
+            let error = answered(503, code, details).error;
+            (error.kind(), error.retry_after())
         };
-        assert_eq!(header("7"), Some(Duration::from_secs(7)));
-        assert_eq!(header("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        for (code, kind) in [("RESOURCE_EXHAUSTED", "throttled"), ("UNAVAILABLE", "unavailable")] {
+            assert_eq!(after(code, wait("2.5s")), (kind, Some(Duration::from_millis(2_500))));
+            assert_eq!(after(code, wait("-2s")), (kind, None));
+            assert_eq!(after(code, json!([])), (kind, None));
+        }
+        assert_eq!(after("PERMISSION_DENIED", wait("2.5s")), ("access_denied", None));
+        let header = |http: u16, value: &str, date: Option<&str>| {
+            let date = date.map(|date| ("date".parse().unwrap(), date.parse().unwrap()));
+            let headers = date.into_iter().chain([("retry-after".parse().unwrap(), value.parse().unwrap())]).collect();
+            failure(&Error::http(http, headers, "".into()), "decrypt").error.retry_after()
+        };
+        let (then, now) = ("Wed, 21 Oct 2026 07:28:09 GMT", "Wed, 21 Oct 2026 07:28:00 GMT");
+        for http in [429, 503] {
+            assert_eq!(header(http, "7", None), Some(Duration::from_secs(7)), "{http}");
+            assert_eq!(header(http, then, Some(now)), Some(Duration::from_secs(9)), "{http}");
+            assert_eq!(header(http, then, None), None, "{http}");
+        }
+        assert_eq!(header(403, "7", None), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use rustify::Endpoint;
 use rustify::client::Client as _;
 use rustify::clients::reqwest::Client as HttpClient;
@@ -17,6 +17,7 @@ use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
 use super::error::{VaultError, classify};
+use crate::kms::retry_after;
 
 /// A request.
 pub(super) struct Call {
@@ -51,11 +52,8 @@ impl Call {
             .await
             .map_err(|_| VaultError::Timeout)?
             .map_err(|_| VaultError::Unreachable)?;
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after::wait(header(RETRY_AFTER), header(DATE));
         let status = response.status().as_u16();
         Ok(Answer { status, retry_after, body: Zeroizing::new(response.into_body()) })
     }

@@ -27,8 +27,13 @@ pub enum VaultError {
     },
     /// The server is sealed.
     Sealed,
-    /// The server is not initialized, or one that cannot answer now: the HTTP status.
-    Unavailable(u16),
+    /// The server is not initialized, or one that cannot answer now.
+    Unavailable {
+        /// The HTTP status.
+        status: u16,
+        /// How long the server asked to be left alone, if it said so.
+        after: Option<Duration>,
+    },
     /// 403: the token is no longer accepted, or its policy does not allow this.
     Denied,
     /// The login was refused: role, secret or service account token.
@@ -71,7 +76,7 @@ impl fmt::Display for VaultError {
             }
             Self::Throttled { after: None } => "Vault asks for fewer requests",
             Self::Sealed => "Vault is sealed: unseal it",
-            Self::Unavailable(status) => return write!(f, "Vault cannot answer now (status {status})"),
+            Self::Unavailable { status, .. } => return write!(f, "Vault cannot answer now (status {status})"),
             Self::Denied => {
                 "Vault denies permission: the token has expired, or its policy lacks this path of the Transit mount"
             }
@@ -105,9 +110,8 @@ impl From<VaultError> for KmsError {
         match error {
             VaultError::Config(mend) => Self::Misconfigured(mend),
             VaultError::Client => Self::Misconfigured("check the CA and client certificates for Vault"),
-            VaultError::Timeout | VaultError::Unreachable | VaultError::Sealed | VaultError::Unavailable(_) => {
-                Self::unavailable(error)
-            }
+            VaultError::Timeout | VaultError::Unreachable | VaultError::Sealed => Self::unavailable(error),
+            VaultError::Unavailable { after, .. } => Self::unavailable_for(after, error),
             VaultError::Throttled { after } => Self::Throttled { after },
             VaultError::Denied => Self::access_denied(error),
             VaultError::LoginRefused | VaultError::TokenExpired | VaultError::Credentials => {
@@ -151,9 +155,10 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) 
         404 if says("no handler for route") || says("namespace not found") => VaultError::NoMount,
         404 => VaultError::NoKey,
         429 => VaultError::Throttled { after: retry_after },
+        // Whoever unseals it decides when, so that no wait counts.
         503 if says("sealed") => VaultError::Sealed,
         // 412: a replica that has not caught up; 472 and 473: replicas that cannot answer this.
-        408 | 412 | 472 | 473 | 500..=599 => VaultError::Unavailable(status),
+        408 | 412 | 472 | 473 | 500..=599 => VaultError::Unavailable { status, after: retry_after },
         _ => VaultError::Status(status),
     }
 }
@@ -184,6 +189,7 @@ mod tests {
     #[test]
     fn every_refusal_means_one_thing() {
         let after = Some(Duration::from_secs(7));
+        let unavailable = |status| VaultError::Unavailable { status, after };
         let table: &[(u16, &str, VaultError)] = &[
             (400, r#"{"errors":["encryption key not found"]}"#, VaultError::NoKey),
             (400, r#"{"errors":["invalid ciphertext: version is too new"]}"#, VaultError::NoVersion),
@@ -205,24 +211,28 @@ mod tests {
             (404, r#"{"errors":["no handler for route \"transit/keys/k\""]}"#, VaultError::NoMount),
             (404, r#"{"errors":["namespace not found: a"]}"#, VaultError::NoMount),
             (405, "", VaultError::Status(405)),
-            (408, "", VaultError::Unavailable(408)),
-            (412, "", VaultError::Unavailable(412)),
+            (408, "", unavailable(408)),
+            (412, "", unavailable(412)),
             (413, "", VaultError::Status(413)),
             (429, r#"{"errors":["rate limit quota exceeded"]}"#, VaultError::Throttled { after }),
-            (472, "", VaultError::Unavailable(472)),
-            (473, "", VaultError::Unavailable(473)),
-            (500, r#"{"errors":["internal error"]}"#, VaultError::Unavailable(500)),
-            (501, "", VaultError::Unavailable(501)),
-            (502, "<html>bad gateway</html>", VaultError::Unavailable(502)),
+            (472, "", unavailable(472)),
+            (473, "", unavailable(473)),
+            (500, r#"{"errors":["internal error"]}"#, unavailable(500)),
+            (501, "", unavailable(501)),
+            (502, "<html>bad gateway</html>", unavailable(502)),
             (503, r#"{"errors":["Vault is sealed"]}"#, VaultError::Sealed),
-            (503, "", VaultError::Unavailable(503)),
-            (504, "", VaultError::Unavailable(504)),
+            (503, "", unavailable(503)),
+            (504, "", unavailable(504)),
             (302, "", VaultError::Redirected),
             (307, "", VaultError::Redirected),
             (304, "", VaultError::Status(304)),
         ];
         for (status, body, meaning) in table {
             assert_eq!(classify(*status, after, body.as_bytes()), *meaning, "{status} {body}");
+        }
+        for status in [429, 503] {
+            assert_eq!(KmsError::from(classify(status, after, b"")).retry_after(), after, "{status}");
+            assert_eq!(KmsError::from(classify(status, None, b"")).retry_after(), None, "{status}");
         }
     }
 
