@@ -12,6 +12,8 @@ pub(crate) struct Request {
     /// Method, target and version.
     pub(crate) line: String,
     head: String,
+    /// The body as it was sent.
+    pub(crate) text: String,
     /// `Null` where there is none, or none in JSON.
     pub(crate) body: Value,
 }
@@ -49,7 +51,8 @@ fn request(stream: &mut TcpStream) -> Request {
             && body.len() >= field(head, "content-length").map_or(0, |length| length.parse().unwrap())
         {
             let line = head.lines().next().unwrap().to_owned();
-            return Request { line, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or_default() };
+            let (head, text) = (head.to_owned(), body.to_owned());
+            return Request { line, head, body: serde_json::from_str(&text).unwrap_or_default(), text };
         }
         let read = stream.read(&mut buffer).unwrap();
         assert_ne!(read, 0, "the request ended early");

@@ -30,7 +30,8 @@
 //! # Security
 //! Every unwrap pins the key, so that bytes under another key of the account are refused. The name of a KEK leaves out the region of a
 //! multi-Region key, because its replicas hold the same key material: each of them unwraps what another one wrapped. The SDK does not
-//! wipe its buffers, so a carrier may stay in freed memory. HTTPS runs on *ring* with the machine's root certificates, whatever
+//! wipe its buffers, so a carrier may stay in freed memory. At the level TRACE it prints requests whole; here it prints neither
+//! carriers nor contexts, unless its own `LOG_SIGNABLE_BODY` or `LOG_SENSITIVE_BODIES` is set in the environment. HTTPS runs on *ring* with the machine's root certificates, whatever
 //! provider the process has chosen for rustls, or none.
 //!
 //! # Evidence

@@ -4,13 +4,17 @@ use core::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_kms::Client;
-use aws_sdk_kms::config::SharedHttpClient;
+use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
+use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents, SharedHttpClient};
+use aws_sdk_kms::error::BoxError;
 use aws_sdk_kms::types::{KeyMetadata, KeySpec, KeyUsageType};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::orchestrator::SensitiveOutput;
+use aws_smithy_types::body::SdkBody;
 
 use crate::kms::KmsError;
 
@@ -29,9 +33,10 @@ pub(super) async fn client() -> Client {
 /// How long a call may take, unless the client says. The SDK itself only bounds the connecting.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The same client without retries of its own, and with a limit of time.
+/// The same client without retries of its own, with a limit of time, and with nothing of what it sends and gets in its traces.
 pub(super) fn prepared(client: &Client) -> Client {
-    let mut configuration = client.config().to_builder().retry_config(RetryConfig::disabled());
+    let configuration = client.config().to_builder().retry_config(RetryConfig::disabled());
+    let mut configuration = configuration.interceptor(Unprinted);
     let is_limited = |timeouts: &TimeoutConfig| {
         timeouts.operation_timeout().or(timeouts.operation_attempt_timeout()).or(timeouts.read_timeout()).is_some()
     };
@@ -39,6 +44,30 @@ pub(super) fn prepared(client: &Client) -> Client {
         configuration = configuration.timeout_config(TimeoutConfig::builder().operation_timeout(LIMIT).build());
     }
     Client::from_conf(configuration.build())
+}
+
+/// Keeps the SDK, which at the level TRACE prints every request and some answers whole, from printing what is in them:
+/// carriers, contexts and what was wrapped.
+#[derive(Debug)]
+struct Unprinted;
+
+impl Intercept for Unprinted {
+    fn name(&self) -> &'static str {
+        "Unprinted"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        settings.interceptor_state().store_put(SensitiveOutput);
+        let body = context.request_mut().body_mut();
+        // A body of any other kind than bytes prints nothing of them. The signature still covers them.
+        *body = core::mem::replace(body, SdkBody::taken()).map_preserve_contents(SdkBody::from_body_1_x);
+        Ok(())
+    }
 }
 
 /// Refuses the ARN of a key in another region than that of the client. AWS would answer that there is no such key.

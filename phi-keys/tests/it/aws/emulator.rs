@@ -23,7 +23,7 @@ pub(super) fn client(url: &str, region: &'static str) -> Client {
     let configuration = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .credentials_provider(Credentials::new("test", "test/secret", None, None, "test"))
         .http_client(AwsKms::https_client())
         .endpoint_url(url);
     Client::from_conf(configuration.build())

@@ -6,4 +6,6 @@ mod environment;
 mod gaps;
 mod ministack;
 mod moto;
+mod provider;
+mod quiet;
 mod wire;

@@ -16,7 +16,7 @@ use crate::wire::{Request, server};
 
 pub(super) const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-fn enabled() -> (u16, Value) {
+pub(super) fn enabled() -> (u16, Value) {
     let metadata = json!({ "KeyId": "1234abcd", "Arn": ARN, "KeyState": "Enabled", "KeyUsage": "ENCRYPT_DECRYPT",
         "KeySpec": "SYMMETRIC_DEFAULT", "CurrentKeyMaterialId": "material-2" });
     (200, json!({ "KeyMetadata": metadata }))
@@ -29,7 +29,7 @@ fn asked(requests: &mpsc::Receiver<Request>) -> (String, Value) {
     (request.header("x-amz-target").unwrap().to_owned(), request.body)
 }
 
-fn failing(code: &str) -> Value {
+pub(super) fn failing(code: &str) -> Value {
     json!({ "__type": code, "message": "as told" })
 }
 
@@ -188,7 +188,7 @@ async fn only_the_digest_of_the_context_leaves() {
 #[tokio::test]
 async fn nobody_there_and_nobody_known_are_told_apart() {
     let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    // HTTPS too: whatever rustls provider this process has, or none, nothing panics.
+    // HTTPS too: nothing panics.
     for url in [format!("http://{free}"), format!("https://{free}")] {
         let error = AwsKms::open(client(&url, "us-east-1"), ARN).await.unwrap_err();
         assert_eq!(error.kind(), "unavailable", "{error:?}");

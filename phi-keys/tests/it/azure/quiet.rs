@@ -7,7 +7,7 @@ use kms_sim::{Fault, FaultKind};
 use phi_keys::Kms;
 
 use super::{carrier, fact, here, kms, start};
-use crate::simulated::Log;
+use crate::logged::Log;
 
 #[tokio::test]
 async fn neither_tokens_nor_carriers_of_azure_are_logged_or_printed() {

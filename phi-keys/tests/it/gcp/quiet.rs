@@ -7,7 +7,7 @@ use kms_sim::{Fault, FaultKind};
 use phi_keys::Kms;
 
 use super::{carrier, here, kms, start, there};
-use crate::simulated::Log;
+use crate::logged::Log;
 
 #[tokio::test]
 async fn carriers_of_gcp_are_neither_logged_nor_printed() {

@@ -7,7 +7,7 @@ use kms_sim::{Fault, FaultKind};
 use phi_keys::Kms;
 
 use super::{app_role, builder, carrier, fact, here, start, there};
-use crate::simulated::Log;
+use crate::logged::Log;
 
 #[tokio::test]
 async fn neither_tokens_nor_carriers_of_vault_are_logged_or_printed() {
