@@ -66,5 +66,5 @@ mod simulated;
 mod stopped;
 #[cfg(all(feature = "vault", feature = "test-util"))]
 mod vault;
-#[cfg(any(feature = "aws", all(feature = "gcp", feature = "test-util")))]
+#[cfg(any(feature = "aws", all(any(feature = "azure", feature = "gcp"), feature = "test-util")))]
 mod wire;

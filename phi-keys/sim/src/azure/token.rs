@@ -18,6 +18,8 @@ pub(super) struct Tokens {
     tenant: String,
     client_id: String,
     client_secret: String,
+    /// What a workload's platform gives it, and this tenant trusts.
+    assertion: String,
     resource: &'static str,
     /// Unix seconds of expiry, by token.
     issued: BTreeMap<String, i64>,
@@ -29,6 +31,7 @@ impl Tokens {
             tenant: env.uuid(),
             client_id: env.uuid(),
             client_secret: env.id::<20>(),
+            assertion: format!("eyJhbGciOiJSUzI1NiJ9.{}.{}", env.id::<24>(), env.id::<32>()),
             resource: if hsm { "https://managedhsm.azure.net" } else { "https://vault.azure.net" },
             issued: BTreeMap::new(),
         };
@@ -37,6 +40,7 @@ impl Tokens {
             "tenant": tokens.tenant,
             "client_id": tokens.client_id,
             "client_secret": tokens.client_secret,
+            "assertion": tokens.assertion,
             "resource": tokens.resource,
             "scope": format!("{}/.default", tokens.resource),
             "token": ready,
@@ -50,7 +54,7 @@ impl Tokens {
         token
     }
 
-    /// The client-credentials grant.
+    /// The client-credentials grant, by a secret or by an assertion (RFC 7523).
     pub(super) fn grant(&mut self, tenant: &str, form: &BTreeMap<String, String>, env: &Env) -> Reply {
         let is = |name: &str, value: &str| form.get(name).is_some_and(|sent| sent == value);
         let refusal = |status, error: &str, description: &str| {
@@ -66,7 +70,13 @@ impl Tokens {
                 "AADSTS70003: The grant type is not supported.",
             );
         }
-        if !is("client_id", &self.client_id) || !is("client_secret", &self.client_secret) {
+        let by_assertion = is("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let known = if by_assertion {
+            is("client_assertion", &self.assertion)
+        } else {
+            is("client_secret", &self.client_secret)
+        };
+        if !is("client_id", &self.client_id) || !known {
             return refusal(
                 StatusCode::UNAUTHORIZED,
                 "invalid_client",

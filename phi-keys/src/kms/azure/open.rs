@@ -7,8 +7,8 @@ use std::sync::Arc;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, RetryOptions, Transport, new_http_client};
 use azure_identity::{
-    ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential,
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 
@@ -45,9 +45,12 @@ fn credential() -> azure_core::Result<Arc<dyn TokenCredential>> {
         return Ok(ClientSecretCredential::new(&tenant, client, Secret::new(secret), Some(options))?);
     }
     if var("AZURE_FEDERATED_TOKEN_FILE").is_some() {
-        return Ok(WorkloadIdentityCredential::new(None)?);
+        let credential_options = ClientAssertionCredentialOptions { client_options };
+        let options = WorkloadIdentityCredentialOptions { credential_options, ..Default::default() };
+        return Ok(WorkloadIdentityCredential::new(Some(options))?);
     }
     let user_assigned_id = var("AZURE_CLIENT_ID").map(UserAssignedId::ClientId);
+    // On a virtual machine, whose metadata service needs it, the library retries all the same: six times within the call's limit.
     let options = ManagedIdentityCredentialOptions { user_assigned_id, client_options };
     Ok(ManagedIdentityCredential::new(Some(options))?)
 }
