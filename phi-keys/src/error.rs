@@ -140,7 +140,10 @@ impl fmt::Display for Error {
                 f,
                 "the {kind} of {kid} is not the one that the anchor knows: an old copy was put back; restore the newest one, or accept the key tables as they are for good with `dangerous_accept_rollback`"
             ),
-            Self::KeyRejected(kind) => write!(f, "the wrapped key of a {kind} does not open to the key that the row names"),
+            Self::KeyRejected(kind) => write!(
+                f,
+                "the wrapped key of a {kind} does not open to the key that the row names: restore the key tables, and look for who wrote it"
+            ),
             Self::RootMismatch => f.write_str(
                 "the root key of the key store is not the pinned one: this keyring or fingerprint belongs to another store, or the store was replaced",
             ),
@@ -230,8 +233,13 @@ impl From<TlvError> for Error {
 }
 
 impl From<WrappedError> for Error {
-    fn from(_: WrappedError) -> Self {
-        Self::KeyRejected(RowKind::Domain)
+    fn from(error: WrappedError) -> Self {
+        match error {
+            WrappedError::Format(found) | WrappedError::Binding(found) => {
+                Self::Store(StoreError::Unknown { column: "wrapped", found: found.into() })
+            }
+            WrappedError::Malformed | WrappedError::TooLong => Self::KeyRejected(RowKind::Domain),
+        }
     }
 }
 

@@ -46,6 +46,9 @@ pub enum KmsError {
     PendingDestruction,
     /// The KEK, or its version, is gone.
     Destroyed,
+    /// The KEK has no key material that can be used: it waits for an import, which may also have expired, is still being made,
+    /// or is out of the KMS's own reach. Holds the mend.
+    NotReady(&'static str),
     /// The wrapped bytes were altered, or belong to another context. A KMS cannot tell which.
     Refused,
     /// The carrier was wrapped under another KEK.
@@ -115,6 +118,7 @@ impl KmsError {
                 | Self::Disabled
                 | Self::PendingDestruction
                 | Self::Destroyed
+                | Self::NotReady(_)
         )
     }
 
@@ -142,6 +146,7 @@ impl KmsError {
             Self::Disabled => "disabled",
             Self::PendingDestruction => "pending_destruction",
             Self::Destroyed => "destroyed",
+            Self::NotReady(_) => "not_ready",
             Self::Refused => "refused",
             Self::OtherKek => "other_kek",
             Self::UnknownVersion => "unknown_version",
@@ -178,9 +183,10 @@ impl fmt::Display for KmsError {
                 "the version of the KEK is unknown: was it destroyed, or the keyring replaced by an older copy?"
             }
             Self::TooLarge => "the KMS takes fewer bytes than were sent: use a larger KEK or another algorithm",
+            Self::NotReady(mend) => return write!(f, "the KEK is not ready: {mend}"),
             Self::Misconfigured(mend) => return write!(f, "the KMS is set up wrongly: {mend}"),
             Self::Unsupported(what) => return write!(f, "this KMS cannot {what}: use its own tools"),
-            Self::Failed(_) => "the KMS failed",
+            Self::Failed(_) => "the KMS failed in another way, which the source of this error names: mend that, then try again",
         })
     }
 }
@@ -243,6 +249,7 @@ mod tests {
             KmsError::Disabled,
             KmsError::PendingDestruction,
             KmsError::Destroyed,
+            KmsError::NotReady("import its key material"),
             KmsError::Refused,
             KmsError::OtherKek,
             KmsError::UnknownVersion,

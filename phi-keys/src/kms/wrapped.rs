@@ -126,14 +126,14 @@ impl Wrapped {
     /// The reverse of [`to_bytes`](Self::to_bytes). Nothing may follow.
     ///
     /// # Errors
-    /// [`WrappedError`] when the format is newer, or the bytes are not well-formed.
+    /// [`WrappedError`] when the format or the binding is newer, or the bytes are not well-formed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WrappedError> {
         let (&format, rest) = bytes.split_first().ok_or(WrappedError::Malformed)?;
         if format != FORMAT {
             return Err(WrappedError::Format(format));
         }
         let (&binding, rest) = rest.split_first().ok_or(WrappedError::Malformed)?;
-        let binding = Binding::from_byte(binding).ok_or(WrappedError::Malformed)?;
+        let binding = Binding::from_byte(binding).ok_or(WrappedError::Binding(binding))?;
         let (kek_id, rest) = part(rest)?;
         let (kek_version, rest) = part(rest)?;
         let (algorithm, rest) = part(rest)?;
@@ -170,6 +170,8 @@ impl fmt::Debug for Wrapped {
 pub enum WrappedError {
     /// A format that this version does not know.
     Format(u8),
+    /// A binding to the context that this version does not know.
+    Binding(u8),
     /// Truncated, followed by something else, or otherwise not well-formed.
     Malformed,
     /// A part has more than 65,535 bytes.
@@ -181,6 +183,9 @@ impl fmt::Display for WrappedError {
         match self {
             Self::Format(format) => {
                 write!(f, "the wrapped key has format {format}, which needs a later version of this crate")
+            }
+            Self::Binding(binding) => {
+                write!(f, "the wrapped key has binding {binding}, which needs a later version of this crate")
             }
             Self::Malformed => f.write_str("the wrapped key is truncated or not well-formed: restore the key row"),
             Self::TooLong => f.write_str("a part of the wrapped key is longer than 65,535 bytes"),

@@ -274,7 +274,7 @@ pub enum StoreError {
     NotMigrated,
     /// Something in the store cannot be a key row: which column.
     Malformed(&'static str),
-    /// A key row has a kind, key use, state or field that this version of the crate does not know.
+    /// A key row has a kind, key use, state, field or wrapped carrier that this version of the crate does not know.
     Unknown {
         /// Which column.
         column: &'static str,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use phi_keys::{
     Binding, Carrier, EphemeralKeyring, Error, KekState, KekStatus, KekTarget, KeyStore, Keys, Kms, KmsAdmin, KmsError,
-    KmsFuture, MemoryKeyStore, RowKind, Slot, WrapContext, Wrapped, WrappedError,
+    KmsFuture, MemoryKeyStore, RowKind, Slot, StoreError, WrapContext, Wrapped, WrappedError,
 };
 use phi_types::{Clock, Detail, ManualClock};
 
@@ -153,9 +153,11 @@ fn every_flipped_bit_of_wrapped_bytes_reads_as_something_else_or_not_at_all() {
     let mut long = bytes.clone();
     long.push(0);
     assert_eq!(Wrapped::from_bytes(&long), Err(WrappedError::Malformed));
-    let mut newer = bytes;
-    newer[0] = 2;
-    assert_eq!(Wrapped::from_bytes(&newer), Err(WrappedError::Format(2)));
+    for (at, error) in [(0, WrappedError::Format(9)), (1, WrappedError::Binding(9))] {
+        let mut newer = bytes.clone();
+        newer[at] = 9;
+        assert_eq!(Wrapped::from_bytes(&newer), Err(error));
+    }
     assert_eq!(Wrapped::new("x".repeat(65_536), "", Binding::Native, Vec::new()), Err(WrappedError::TooLong));
     assert_eq!(good.with_algorithm("x".repeat(65_536)), Err(WrappedError::TooLong));
 }
@@ -176,10 +178,34 @@ async fn every_flipped_bit_of_a_wrapped_domain_key_is_refused() {
         assert!(
             matches!(
                 opened,
-                Err(Error::KeyRejected(_) | Error::NoKek | Error::Kms(KmsError::Refused | KmsError::UnknownVersion))
+                Err(Error::KeyRejected(_)
+                    | Error::NoKek
+                    | Error::Kms(KmsError::Refused | KmsError::UnknownVersion)
+                    | Error::Store(StoreError::Unknown { column: "wrapped", .. }))
             ),
             "bit {bit}: {opened:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_carrier_of_a_later_version_says_so() {
+    let site = Site::new();
+    let fingerprint = site.keys().await.fingerprint();
+    let rows = site.store.slot(&Slot::root()).await.unwrap();
+    let good = rows.iter().find(|row| row.kind == RowKind::Domain).unwrap();
+    // Behind the number of copies and the length of the carrier stand its format and its binding.
+    for (at, known) in [(5, 1), (6, Binding::Native.byte())] {
+        assert_eq!(good.wrapped[at], known);
+        let mut newer = good.clone();
+        newer.wrapped[at] = 9;
+        let store = MemoryKeyStore::new();
+        store.commit(&phi_keys::Change::new().insert(newer)).await.unwrap();
+        let opened = Keys::builder(store).kek(Arc::clone(&site.kms)).fingerprint(fingerprint).build().await;
+        let Err(Error::Store(error @ StoreError::Unknown { column: "wrapped", found: 9 })) = &opened else {
+            panic!("byte {at}: {opened:?}")
+        };
+        assert!(error.to_string().contains("use the later version of this crate that wrote it"), "{error}");
     }
 }
 

@@ -69,6 +69,7 @@ fn each_error_of_a_format_says_what_is_wrong() {
         (&f1::SealError::Cipher, "the cipher failed"),
         (&refused, "does not open under this key and context"),
         (&WrappedError::Format(7), "has format 7"),
+        (&WrappedError::Binding(7), "has binding 7, which needs a later version"),
         (&WrappedError::Malformed, "not well-formed"),
         (&WrappedError::TooLong, "65,535 bytes"),
     ] {

@@ -77,11 +77,8 @@ impl AwsKms {
         if !failure.ask_state {
             return failure.error;
         }
-        match self.ask().await.map(|status| status.state) {
-            Ok(KekState::Disabled) => KmsError::Disabled,
-            Ok(KekState::PendingDestruction) => KmsError::PendingDestruction,
-            _ => failure.error,
-        }
+        let key = describe(&self.client, &self.arn).await;
+        key.ok().and_then(|key| unusable(key.key_state()?)).unwrap_or(failure.error)
     }
 
     pub(super) async fn ask(&self) -> Result<KekStatus, KmsError> {
@@ -220,6 +217,20 @@ async fn describe(client: &Client, key: &str) -> Result<KeyMetadata, KmsError> {
     answer.key_metadata.ok_or(KmsError::Corrupt)
 }
 
+/// Why a key in this state does not do what it was asked, where that is known.
+fn unusable(state: &KeyState) -> Option<KmsError> {
+    Some(match state {
+        KeyState::Disabled => KmsError::Disabled,
+        KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => KmsError::PendingDestruction,
+        KeyState::PendingImport => {
+            KmsError::NotReady("import its key material, which it never had or which has expired")
+        }
+        KeyState::Creating | KeyState::Updating => KmsError::NotReady("wait until AWS has made or changed it"),
+        KeyState::Unavailable => KmsError::NotReady("connect the custom key store that it is in"),
+        _ => return None,
+    })
+}
+
 fn status(key: &KeyMetadata) -> KekStatus {
     let state = match key.key_state() {
         Some(KeyState::Enabled) => KekState::Enabled,
@@ -282,7 +293,16 @@ mod tests {
             (KeyState::Updating, KekState::Unusable),
             ("SomethingNew".into(), KekState::Unusable),
         ];
+        let why = |state: &KeyState| unusable(state).map(|error| error.kind());
         for (theirs, ours) in states {
+            let expected = match &theirs {
+                KeyState::Disabled => Some("disabled"),
+                KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => Some("pending_destruction"),
+                KeyState::PendingImport | KeyState::Unavailable => Some("not_ready"),
+                KeyState::Creating | KeyState::Updating => Some("not_ready"),
+                _ => None,
+            };
+            assert_eq!(why(&theirs), expected, "{theirs:?}");
             let key = KeyMetadata::builder().key_id("x").key_state(theirs.clone()).build().unwrap();
             assert_eq!(status(&key).state, ours, "{theirs:?}");
         }

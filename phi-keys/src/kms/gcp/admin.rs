@@ -9,7 +9,6 @@ use google_cloud_kms_v1::model::{CryptoKeyVersion, UpdateCryptoKeyVersionRequest
 use super::error::failure;
 use super::kms::{GcpKms, destruction, state, timestamp};
 use super::open;
-use crate::kms::described::Described;
 use crate::kms::{KekAct, KekChange, KekState, KekTarget, KekVersion, KekVersions, KmsAdmin, KmsError, KmsFuture};
 
 /// What Google took for keys that were made without a choice, before it was 30 days.
@@ -43,8 +42,8 @@ impl GcpKms {
         };
         let number = self.number(&version)?.to_string();
         if version.state != CryptoKeyVersionState::Enabled {
-            let text = format!("version {number} was made, and is not ready yet: make it the primary one when it is");
-            return Err(KmsError::failed(Described::new(text)));
+            const MEND: &str = "a version was made that cannot be used yet: make it the primary one when it is enabled";
+            return Err(KmsError::NotReady(MEND));
         }
         let call = open::once(self.client.update_crypto_key_primary_version(), self.timeout);
         match call.set_name(self.key.as_str()).set_crypto_key_version_id(&number).send().await {

@@ -39,6 +39,8 @@ const CODES: &[(&str, Meaning)] = &[
     ("OUT_OF_RANGE", Meaning::Failed),
 ];
 
+pub(super) const GENERATION: &str = "wait until Google has made the version";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Throttled,
@@ -90,6 +92,9 @@ pub(super) fn failure(error: &Error, what: &'static str) -> Failure {
         Meaning::Argument if is_of_checksum(&status.message) => (KmsError::Corrupt, None),
         Meaning::Argument => (KmsError::failed(answer()), Some(Doubt::Argument)),
         Meaning::State if violates(status, "KEY_DISABLED") => (KmsError::Disabled, None),
+        Meaning::State if violates(status, "KEY_PENDING_GENERATION") => {
+            (KmsError::NotReady(GENERATION), Some(Doubt::State))
+        }
         Meaning::State if violates(status, "KEY_DESTROYED") => (KmsError::Destroyed, Some(Doubt::State)),
         Meaning::State => (KmsError::failed(answer()), Some(Doubt::State)),
     };
@@ -252,7 +257,7 @@ mod tests {
             ("FAILED_PRECONDITION", json!([]), "failed", Some(Doubt::State)),
             ("FAILED_PRECONDITION", violation("KEY_DISABLED"), "disabled", None),
             ("FAILED_PRECONDITION", violation("KEY_DESTROYED"), "destroyed", Some(Doubt::State)),
-            ("FAILED_PRECONDITION", violation("KEY_PENDING_GENERATION"), "failed", Some(Doubt::State)),
+            ("FAILED_PRECONDITION", violation("KEY_PENDING_GENERATION"), "not_ready", Some(Doubt::State)),
             ("NOT_FOUND", json!([]), "not_found", None),
         ];
         for (code, details, kind, doubt) in table {

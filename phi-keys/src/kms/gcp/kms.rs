@@ -8,7 +8,7 @@ use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState;
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, DecryptResponse, EncryptResponse};
 use phi_types::Timestamp;
 
-use super::error::{Doubt, Failure, failure};
+use super::error::{Doubt, Failure, GENERATION, failure};
 use super::name::{self, KeyName};
 use super::{checksum, open};
 use crate::kms::{
@@ -78,15 +78,14 @@ impl GcpKms {
             return failure.error;
         }
         let state = match version {
-            Some(version) => self.state_of(version).await,
-            None => self.ask().await.map(|status| status.state),
+            Some(version) => self.state_of(version).await.map(Some),
+            None => self.describe().await.map(|key| key.primary.map(|primary| primary.state)),
         };
         match state {
-            Ok(KekState::Disabled) => KmsError::Disabled,
-            Ok(KekState::PendingDestruction) => KmsError::PendingDestruction,
-            Ok(KekState::Destroyed) => KmsError::Destroyed,
+            Ok(Some(state)) => unusable(&state).unwrap_or(failure.error),
+            Ok(None) => KmsError::NotReady("make or import a version, and make it the primary one"),
             Err(mistake @ KmsError::Misconfigured(_)) => mistake,
-            _ => failure.error,
+            Err(_) => failure.error,
         }
     }
 
@@ -114,11 +113,11 @@ impl GcpKms {
         })
     }
 
-    async fn state_of(&self, version: &str) -> Result<KekState, KmsError> {
+    async fn state_of(&self, version: &str) -> Result<CryptoKeyVersionState, KmsError> {
         let name = self.key.version(version)?;
         let call = open::once(self.client.get_crypto_key_version(), self.timeout).set_name(name);
         let version = call.send().await.map_err(|error| failure(&error, "describe a version").error)?;
-        Ok(state(&version.state))
+        Ok(version.state)
     }
 
     async fn wrap(&self, carrier: &Carrier, context: &WrapContext) -> Result<Wrapped, KmsError> {
@@ -223,6 +222,21 @@ pub(super) fn state(theirs: &CryptoKeyVersionState) -> KekState {
     }
 }
 
+/// Why a version in this state does not do what it was asked, where that is known.
+fn unusable(state: &CryptoKeyVersionState) -> Option<KmsError> {
+    Some(match state {
+        CryptoKeyVersionState::Disabled => KmsError::Disabled,
+        CryptoKeyVersionState::DestroyScheduled => KmsError::PendingDestruction,
+        CryptoKeyVersionState::Destroyed | CryptoKeyVersionState::PendingExternalDestruction => KmsError::Destroyed,
+        CryptoKeyVersionState::PendingGeneration => KmsError::NotReady(GENERATION),
+        CryptoKeyVersionState::PendingImport => KmsError::NotReady("import the key material of the version"),
+        CryptoKeyVersionState::GenerationFailed | CryptoKeyVersionState::ImportFailed => KmsError::NotReady(
+            "make or import another version, because this one could not be, and make it the primary one",
+        ),
+        _ => return None,
+    })
+}
+
 /// When a version that waits for it is destroyed.
 pub(super) fn destruction(version: &CryptoKeyVersion) -> Option<Timestamp> {
     let at = version.destroy_time.filter(|_| version.state == CryptoKeyVersionState::DestroyScheduled)?;
@@ -254,6 +268,18 @@ mod tests {
         ];
         for (theirs, ours) in states {
             assert_eq!(state(&theirs), ours, "{theirs:?}");
+            let why = unusable(&theirs).map(|error| error.kind());
+            let expected = match &theirs {
+                CryptoKeyVersionState::Disabled => Some("disabled"),
+                CryptoKeyVersionState::DestroyScheduled => Some("pending_destruction"),
+                CryptoKeyVersionState::Destroyed | CryptoKeyVersionState::PendingExternalDestruction => {
+                    Some("destroyed")
+                }
+                CryptoKeyVersionState::PendingGeneration | CryptoKeyVersionState::PendingImport => Some("not_ready"),
+                CryptoKeyVersionState::GenerationFailed | CryptoKeyVersionState::ImportFailed => Some("not_ready"),
+                _ => None,
+            };
+            assert_eq!(why, expected, "{theirs:?}");
         }
     }
 }

@@ -117,11 +117,18 @@ async fn a_list_of_rotations_without_an_end_is_not_followed() {
 #[tokio::test]
 async fn a_wrong_state_is_asked_for() {
     let state = |state: &str| (200, json!({ "KeyMetadata": { "KeyId": "x", "Arn": ARN, "KeyState": state } }));
-    for (told, kind) in
-        [("PendingDeletion", "pending_destruction"), ("Disabled", "disabled"), ("PendingImport", "failed")]
-    {
+    let table = [
+        ("PendingDeletion", "pending_destruction", "cancel its destruction"),
+        ("Disabled", "disabled", "enable it"),
+        ("PendingImport", "not_ready", "import its key material"),
+        ("Creating", "not_ready", "wait"),
+        ("Unavailable", "not_ready", "connect the custom key store"),
+        ("Enabled", "failed", "the source of this error"),
+    ];
+    for (told, kind, mend) in table {
         let (kms, _requests) = kek(vec![(400, failing("KMSInvalidStateException")), state(told)]).await;
-        assert_eq!(kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err().kind(), kind, "{told}");
+        let error = kms.unwrap_dek(&wrapped(""), &here()).await.unwrap_err();
+        assert!(error.kind() == kind && error.to_string().contains(mend), "{told}: {error}");
     }
 }
 

@@ -149,13 +149,31 @@ async fn a_gcp_key_of_another_purpose_names_the_mend() {
 }
 
 #[tokio::test]
+async fn a_gcp_key_that_waits_for_its_material_says_so() {
+    let refused = || refusal(400, "FAILED_PRECONDITION", json!([]));
+    let version = |state: &str| (200, json!({ "name": format!("{KEY}/cryptoKeyVersions/1"), "state": state }));
+    let table = [
+        ("PENDING_GENERATION", "wait until Google has made the version"),
+        ("PENDING_IMPORT", "import the key material"),
+        ("IMPORT_FAILED", "make or import another version"),
+    ];
+    for (state, mend) in table {
+        let (kms, _requests) = kek(vec![refused(), version(state)]).await;
+        let error = kms.unwrap_dek(&wrapped(), &here()).await.unwrap_err();
+        assert!(error.kind() == "not_ready" && error.to_string().contains(mend), "{state}: {error}");
+    }
+    let (kms, _requests) = kek(vec![refused(), (200, json!({ "name": KEY, "purpose": "ENCRYPT_DECRYPT" }))]).await;
+    let error = kms.wrap_dek(&sevens(), &here()).await.unwrap_err();
+    assert!(error.kind() == "not_ready" && error.to_string().contains("make or import a version"), "{error}");
+}
+
+#[tokio::test]
 async fn a_gcp_version_that_is_not_ready_is_not_made_primary() {
     let key = (200, json!({ "name": KEY, "purpose": "ENCRYPT_DECRYPT" }));
     let made = (200, json!({ "name": format!("{KEY}/cryptoKeyVersions/2"), "state": "PENDING_GENERATION" }));
     let (kms, requests) = kek(vec![key.clone(), made]).await;
     let error = kms.rotate().await.unwrap_err();
-    let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(error.kind() == "failed" && reason.contains("version 2 was made"), "{reason}");
+    assert!(error.kind() == "not_ready" && error.to_string().contains("make it the primary one when"), "{error}");
     assert_eq!(requests.iter().count(), 2);
     let (kms, _requests) = kek(vec![key]).await;
     let status = kms.status().await.unwrap();
