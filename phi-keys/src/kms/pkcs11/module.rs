@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
+use super::config::Module;
 use super::error::Pkcs11Error;
 
 /// Never finalised: another pool, or other code of this process, may be using the same module.
@@ -15,6 +16,15 @@ static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
 /// Held while sessions are opened and keys made: SoftHSM 2.6.1 aborts the process when two threads list slots at once, and
 /// fails when two make keys.
 pub(super) static ALONE: Mutex<()> = Mutex::new(());
+
+/// The module, ready for use.
+pub(super) fn ready(module: Module) -> Result<Pkcs11, Pkcs11Error> {
+    match module {
+        Module::At(path) => load(&path),
+        // Whoever loaded it decides how long it stays; every session holds it. A login initialises it, where nobody has.
+        Module::Loaded(module) => Ok(module),
+    }
+}
 
 /// The module at `path`, ready for use.
 pub(super) fn load(path: &Path) -> Result<Pkcs11, Pkcs11Error> {

@@ -57,7 +57,7 @@ impl Pkcs11Pool {
     /// [`Pkcs11Error`].
     pub async fn open(config: Pkcs11Config) -> Result<Self, Pkcs11Error> {
         let Pkcs11Config { module, token, pin, sessions, queue } = config;
-        let login = Login::new(module::load(&module)?, token, pin);
+        let login = Login::new(module::ready(module)?, token, pin);
         let shared = Arc::new(Shared::new(login, queue, std::process::id()));
         let pool = Self(Arc::new(Owner { shared, threads: Mutex::default() }));
         for number in 0..sessions {

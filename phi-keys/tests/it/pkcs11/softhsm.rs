@@ -7,7 +7,7 @@ use phi_keys::{
 };
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
-use super::token::{Token, unique};
+use super::token::{Token, alone, unique};
 use crate::support::patient;
 
 fn here() -> WrapContext {
@@ -280,6 +280,36 @@ async fn a_wrong_module_or_label_says_so() {
         let error = token.refused(phi_keys::pkcs11::Pkcs11Config::new(path, "x", pin())).await;
         assert!(matches!(error, Pkcs11Error::Module(_)), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_module_that_the_caller_loaded_reaches_the_same_keys() {
+    let Some(token) = Token::own("pkcs11::softhsm::a_module_that_the_caller_loaded_reaches_the_same_keys") else {
+        return;
+    };
+    let pool = Pkcs11Pool::open(token.config_of_loaded().sessions(2)).await.unwrap();
+    let kms = pool.create_kek("clinic").await.unwrap();
+    let carrier = Carrier::generate().unwrap();
+    let wrapped = kms.wrap_dek(&carrier, &here()).await.unwrap();
+    let other = token.pool().await;
+    let same = other.kek("clinic").await.unwrap();
+    assert_eq!(same.unwrap_dek(&wrapped, &here()).await.unwrap().expose(), carrier.expose());
+    other.close().await;
+    assert!(kms.unwrap_dek(&wrapped, &here()).await.is_ok());
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_module_that_was_only_loaded_is_initialised() {
+    // In a process and a folder without tokens, where nobody has initialised it.
+    if alone("pkcs11::softhsm::a_module_that_was_only_loaded_is_initialised").is_none() {
+        return;
+    }
+    let module = cryptoki::context::Pkcs11::new(std::env::var("PHI_TEST_PKCS11_MODULE").unwrap()).unwrap();
+    assert!(module.get_slots_with_token().is_err(), "not yet");
+    let config = phi_keys::pkcs11::Pkcs11Config::loaded(module.clone(), "nobody's", "1234".into());
+    assert!(matches!(Pkcs11Pool::open(config).await, Err(Pkcs11Error::TokenMissing)));
+    assert!(module.get_slots_with_token().is_ok());
 }
 
 #[tokio::test]

@@ -86,6 +86,11 @@ impl Token {
         Pkcs11Config::new(module, &self.label, SecretString::from(pin))
     }
 
+    /// Through the module that the test itself loaded.
+    pub(super) fn config_of_loaded(&self) -> Pkcs11Config {
+        Pkcs11Config::loaded(MODULE.clone(), &self.label, SecretString::from(self.pin.as_str()))
+    }
+
     pub(super) async fn pool(&self) -> Pkcs11Pool {
         Pkcs11Pool::open(self.config()).await.unwrap()
     }
