@@ -118,6 +118,18 @@ fn keys() {
         let row = column % 4;
         seed("keys_rows", &format!("row-{row}-column-{column}"), &[row, column, 2, 1, 5, 7]);
     }
+    // Root key, generation, domain key, three data keys and a tombstone: what becomes of every one.
+    for row in 0..7 {
+        for (column, what) in [(3, "scope"), (12, "since"), (13, "position"), (14, "revision"), (16, "left-out")] {
+            seed("keys_rows", &format!("row-{row}-{what}"), &[row, column, 0, 0, 0, 0, 0, 0, 0, 1]);
+        }
+        for (column, what) in [(17, "wrapped-of"), (18, "in-the-place-of"), (19, "exchanged-with")] {
+            let to = (row + 1) % 7;
+            seed("keys_rows", &format!("row-{row}-{what}-{to}"), &[row, column, to]);
+        }
+        let position = [&[row, 15, 12, 0, 0, 0, 8][..], &[0; 7], &[9]].concat();
+        seed("keys_rows", &format!("row-{row}-more"), &position);
+    }
 }
 
 fn keys_outside_the_store() {
