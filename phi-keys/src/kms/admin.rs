@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use phi_types::{Action, Activity, Outcome, Timestamp};
 
-use super::{KekState, Kms, KmsFuture};
+use super::{KekState, Kms, KmsError, KmsFuture};
 
 /// Rotates, disables and destroys a KEK. Kept apart from [`Kms`], because whoever seals data should not hold these
 /// permissions. What a KMS cannot do is [`KmsError::Unsupported`](super::KmsError::Unsupported).
@@ -13,8 +13,8 @@ use super::{KekState, Kms, KmsFuture};
 ///
 /// ```
 /// use core::time::Duration;
-/// use phi_keys::{EphemeralKeyring, KekTarget, KmsAdmin};
-/// use phi_types::{Clock, SystemClock};
+/// use phi_keys::{EphemeralKeyring, KekAct, KekTarget, Kms, KmsAdmin};
+/// use phi_types::{Clock, Outcome, SystemClock};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +24,12 @@ use super::{KekState, Kms, KmsFuture};
 /// let entry = rotated.activity(SystemClock::new().now());
 /// assert_eq!(entry.kind, "kek.rotate");
 /// kms.schedule_destruction(&KekTarget::Version("1".into()), Duration::from_secs(7 * 86_400)).await?;
+///
+/// // Who tried what they may not, or could not, belongs into the log as well.
+/// let unknown = KekTarget::Version("9".into());
+/// let Err(error) = kms.disable(&unknown).await else { unreachable!() };
+/// let entry = KekAct::Disable.failure(kms.kek_id(), &unknown, &error, SystemClock::new().now());
+/// assert_eq!((&*entry.kind, entry.outcome), ("kek.disable", Outcome::Refused));
 /// # Ok(())
 /// # }
 /// ```
@@ -167,6 +173,21 @@ impl KekAct {
         }
     }
 
+    /// The entry for the audit log when the act was refused by the KMS or failed: on which KEK or version, and the
+    /// [kind](KmsError::kind) of the error, whose text may say more than a log should hold.
+    #[must_use]
+    pub fn failure(self, kek_id: &str, target: &KekTarget, error: &KmsError, at: Timestamp) -> Activity {
+        let is_failure = error.is_transient() || matches!(error, KmsError::Failed(_));
+        let outcome = if is_failure { Outcome::Failed } else { Outcome::Refused };
+        let entry = Activity::new(self.as_str(), self.action(), outcome, at)
+            .with("kek", kek_id.to_owned())
+            .with("error", error.kind());
+        match target.version() {
+            Some(version) => entry.with("version", version.to_owned()),
+            None => entry,
+        }
+    }
+
     const fn action(self) -> Action {
         match self {
             Self::Rotate => Action::Create,
@@ -219,5 +240,41 @@ impl KekChange {
             Some(destruction) => entry.with("destruction", destruction),
             None => entry,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use phi_types::Detail;
+
+    use super::*;
+
+    #[test]
+    fn what_was_refused_and_what_failed_are_entries_of_their_own() {
+        let (kek, version) = (KekTarget::Kek, KekTarget::Version("7".to_owned()));
+        let table = [
+            (KmsError::access_denied("a secret"), Outcome::Refused, "access_denied"),
+            (KmsError::unauthenticated("a secret"), Outcome::Refused, "unauthenticated"),
+            (KmsError::UnknownVersion, Outcome::Refused, "unknown_version"),
+            (KmsError::Misconfigured("choose a window"), Outcome::Refused, "misconfigured"),
+            (KmsError::Unsupported("rotate"), Outcome::Refused, "unsupported"),
+            (KmsError::unavailable("a secret"), Outcome::Failed, "unavailable"),
+            (KmsError::Throttled { after: None }, Outcome::Failed, "throttled"),
+            (KmsError::failed("a secret"), Outcome::Failed, "failed"),
+        ];
+        let at = Timestamp::from_unix_seconds(1);
+        for (error, outcome, kind) in table {
+            let entry = KekAct::ScheduleDestruction.failure("aws-kms:arn", &version, &error, at);
+            assert_eq!(
+                (&*entry.kind, entry.action, entry.outcome),
+                ("kek.schedule_destruction", Action::Delete, outcome)
+            );
+            let detail = |name: &str| entry.detail(name).cloned();
+            assert_eq!(detail("kek"), Some(Detail::from("aws-kms:arn")));
+            assert_eq!((detail("error"), detail("version")), (Some(Detail::from(kind)), Some(Detail::from("7"))));
+            assert!(!format!("{entry:?}").contains("a secret"), "{entry:?}");
+        }
+        let entry = KekAct::Rotate.failure("aws-kms:arn", &kek, &KmsError::NotFound, at);
+        assert_eq!((entry.outcome, entry.detail("version")), (Outcome::Refused, None));
     }
 }
