@@ -10,7 +10,7 @@ use crate::failure::{Doing, Failure};
 use crate::fhir::Identifier;
 
 /// The schema that this version of the clinic writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Opens the database and brings the clinic's tables to [`VERSION`].
 pub(crate) async fn open(path: &Path) -> Result<SqlitePool, Failure> {
@@ -40,9 +40,14 @@ async fn migrate(pool: &SqlitePool) -> Result<(), Failure> {
     match found.try_get::<Option<i64>, _>(0).doing(doing)? {
         Some(VERSION) => {}
         Some(found) if found > VERSION => return Err(Failure::NewerDatabase { found, known: VERSION }),
-        _ => {
+        Some(_) => {
+            sqlx::raw_sql(IMPORTS).execute(&mut *tx).await.doing(doing)?;
+            sqlx::query("UPDATE clinic_schema SET version = ?").bind(VERSION).execute(&mut *tx).await.doing(doing)?;
+        }
+        None => {
             // The text is made of constants alone.
             sqlx::raw_sql(AssertSqlSafe(schema())).execute(&mut *tx).await.doing(doing)?;
+            sqlx::raw_sql(IMPORTS).execute(&mut *tx).await.doing(doing)?;
             sqlx::query("INSERT INTO clinic_schema (version) VALUES (?)")
                 .bind(VERSION)
                 .execute(&mut *tx)
@@ -52,6 +57,12 @@ async fn migrate(pool: &SqlitePool) -> Result<(), Failure> {
     }
     tx.commit().await.doing(doing)
 }
+
+/// What version 2 adds: the patients whose import began and is not recorded as done.
+const IMPORTS: &str = "CREATE TABLE clinic_imports (
+    patient TEXT NOT NULL PRIMARY KEY,
+    source_tag BLOB UNIQUE
+) STRICT, WITHOUT ROWID;";
 
 /// Version 1. Every identifier is a sealed BLOB of its own; tags are keyed and nulled when the patient is shredded. No
 /// column tells when a patient came or was seen.

@@ -28,7 +28,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let clock = SystemClock::new();
     let app = App::open(&folder, &lock, Arc::new(clock)).await?;
     let began = clock.monotonic();
-    let imported = import(&source, &app.records, &*app.audit.recorder(), &clock).await?;
+    let imported = match import(&source, &app.records, &app.audit, &clock).await {
+        Ok(imported) => imported,
+        Err(failure) => {
+            // Signs what was recorded of the bundles that came in. Why the import stopped is what the user has to mend.
+            let _unsigned = app.audit.close().await;
+            return Err(failure);
+        }
+    };
     let took = clock.monotonic().saturating_sub(began);
     tracing::info!(bundles = imported.bundles, "imported");
 

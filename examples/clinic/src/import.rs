@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use phi_types::{Clock, Recorder};
+use phi_audit::AuditLog;
+use phi_types::Clock;
 use ring::digest::{SHA256, digest};
 
 use crate::failure::Failure;
@@ -106,16 +107,19 @@ fn path_hash(path: &Path) -> String {
 pub(crate) async fn import(
     source: &Source,
     records: &Records,
-    recorder: &dyn Recorder,
+    audit: &AuditLog,
     clock: &dyn Clock,
 ) -> Result<Imported, Failure> {
+    let recorder = audit.recorder();
+    // What an import that was stopped has stored and not recorded.
+    records.settle(audit, clock).await?;
     let mut done = Imported::default();
     let bar = progress(source.len());
     for item in source.each() {
         let item = item?;
         let refuse = |fault| Failure::Bundle { bundle: item.number, of: source.len(), path: item.path.clone(), fault };
         let (bundle, bytes) = item.read.map_err(&refuse)?;
-        match records.store(&bundle, &bytes, recorder, clock).await? {
+        match records.store(&bundle, &bytes, &*recorder, clock).await? {
             Stored::New(subjects) => {
                 done.patients += subjects.len();
                 let documents = bundle.patients.iter().map(|patient| patient.documents.len()).sum::<usize>();
@@ -128,6 +132,8 @@ pub(crate) async fn import(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Everything was imported that is to be: whoever is left over does not come in any more.
+    records.give_up(&*recorder, clock).await?;
     Ok(done)
 }
 
@@ -139,3 +145,7 @@ fn progress(bundles: usize) -> ProgressBar {
     }
     bar
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! Patients and their records in the database: sealed on the way in, opened on the way out, found by keyed tags.
 
+mod begun;
 mod chart_error;
 mod find;
 mod place;

@@ -2,11 +2,12 @@
 
 use phi_crypto::Sealed;
 use phi_keys::Scope;
-use phi_types::{Action, Activity, Actor, Clock, Outcome, Recorder, SubjectId};
+use phi_types::{Clock, Recorder, SubjectId};
 use ring::digest::{SHA256, digest};
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::Records;
+use super::begun::{record_begun, record_done};
 use super::place::{self, BY_CONTENT};
 use super::tags::Tags;
 use crate::failure::{Doing, Failure};
@@ -25,7 +26,7 @@ pub(crate) enum Stored {
 }
 
 struct SealedPatient {
-    id: String,
+    id: SubjectId,
     tags: Tags,
     fields: Vec<(Identifier, Sealed<String>)>,
     documents: Vec<SealedDocument>,
@@ -37,9 +38,9 @@ struct SealedDocument {
     body: Sealed<Vec<u8>>,
 }
 
-/// Keys are made and audit entries written before the transaction begins: they use connections of their own, which a
-/// transaction here would keep waiting. An import that fails in between leaves a key that seals nothing, and an entry
-/// about a patient who did not come in; never the reverse.
+/// Keys are made and audit entries written outside of the transaction: they use connections of their own, which a
+/// transaction here would keep waiting. So each patient's id is written down before all of it: an import that fails
+/// anywhere goes on from there when the same patient is imported again.
 impl Records {
     /// Seals and stores a bundle in one transaction. `bytes` are what it was read from.
     pub(crate) async fn store(
@@ -60,17 +61,15 @@ impl Records {
             Ok(tags) => tags,
             Err(fault) => return Ok(Stored::Refused(fault)),
         };
+        let ids = self.begin(&tags).await?;
+        for id in &ids {
+            record_begun(id, recorder, clock).await?;
+        }
         let mut patients = Vec::with_capacity(bundle.patients.len());
-        for (patient, tags) in bundle.patients.iter().zip(tags) {
-            patients.push(self.seal_patient(patient, tags).await?);
+        for ((patient, tags), id) in bundle.patients.iter().zip(tags).zip(&ids) {
+            patients.push(self.seal_patient(patient, tags, id.clone()).await?);
         }
         let shared = self.seal_documents(&Scope::group(place::SHARED), &bundle.shared).await?;
-        let mut subjects = Vec::with_capacity(patients.len());
-        for patient in &patients {
-            let subject = SubjectId::new(patient.id.as_str()).doing("naming a patient")?;
-            record_import(&subject, patient.documents.len() as u64, recorder, clock).await?;
-            subjects.push(subject);
-        }
 
         let doing = "storing a bundle";
         let mut tx = self.db.begin_with("BEGIN IMMEDIATE").await.doing(doing)?;
@@ -79,24 +78,27 @@ impl Records {
             .execute(&mut *tx)
             .await
             .doing(doing)?;
-        for patient in patients {
-            let id = patient.id.clone();
-            insert_patient(&mut tx, &patient).await?;
-            insert_documents(&mut tx, Some(&id), &patient.documents).await?;
+        for patient in &patients {
+            insert_patient(&mut tx, patient).await?;
+            insert_documents(&mut tx, Some(patient.id.expose()), &patient.documents).await?;
         }
         insert_documents(&mut tx, None, &shared).await?;
         tx.commit().await.doing(doing)?;
-        Ok(Stored::New(subjects))
+        // From here on they are stored, whatever happens; `settle` records whom this does not get to.
+        for patient in &patients {
+            record_done(&patient.id, patient.documents.len() as u64, recorder, clock).await?;
+            self.end(&patient.id).await?;
+        }
+        Ok(Stored::New(ids))
     }
 
-    async fn seal_patient(&self, patient: &Patient, tags: Tags) -> Result<SealedPatient, Failure> {
-        let id = random::record_id()?.to_string();
-        let subject = SubjectId::new(id.as_str()).doing("naming a patient")?;
-        let scope = Scope::subject(&subject);
+    async fn seal_patient(&self, patient: &Patient, tags: Tags, id: SubjectId) -> Result<SealedPatient, Failure> {
+        let scope = Scope::subject(&id);
         let sealer = self.sealer.for_scope(&scope).await.doing("obtaining a patient's key")?;
         let items: Vec<_> =
-            patient.identifiers.iter().map(|(kind, value)| (value, place::identifier(kind, &id))).collect();
+            patient.identifiers.iter().map(|(kind, value)| (value, place::identifier(kind, id.expose()))).collect();
         let sealed = sealer.seal_many(&items).doing("sealing identifiers")?;
+        drop(items);
         let fields = patient.identifiers.iter().map(|(kind, _)| kind).zip(sealed).collect();
         let documents = self.seal_documents(&scope, &patient.documents).await?;
         Ok(SealedPatient { id, tags, fields, documents })
@@ -121,27 +123,12 @@ impl Records {
     }
 }
 
-/// Who imports: the clinic itself, by an account name of its own.
-async fn record_import(
-    subject: &SubjectId,
-    documents: u64,
-    recorder: &dyn Recorder,
-    clock: &dyn Clock,
-) -> Result<(), Failure> {
-    let actor = Actor::service("clinic-import").doing("naming the import")?;
-    let activity = Activity::new("patient.import", Action::Create, Outcome::Success, clock.now())
-        .by(actor)
-        .about(subject.clone())
-        .with("documents", documents);
-    recorder.record(activity).await.doing("recording an import")
-}
-
 async fn insert_patient(tx: &mut Transaction<'_, Sqlite>, patient: &SealedPatient) -> Result<(), Failure> {
     let mut query = QueryBuilder::new("INSERT INTO clinic_patients (id, source_tag, mrn_tag, ssn_tag");
     for (kind, _) in &patient.fields {
         query.push(", ").push(kind.column());
     }
-    query.push(") VALUES (").push_bind(&patient.id);
+    query.push(") VALUES (").push_bind(patient.id.expose());
     for tag in [patient.tags.source, patient.tags.mrn, patient.tags.ssn] {
         query.push(", ").push_bind(tag);
     }

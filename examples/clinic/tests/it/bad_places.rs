@@ -121,7 +121,7 @@ fn a_busy_port_is_named_before_anything_is_imported() {
 #[test]
 fn a_database_of_a_newer_version_is_refused() {
     let place = set_up();
-    for (area, newer) in [("clinic", "1001"), ("phi_keys", "1002"), ("phi_audit", "1001"), ("phi_session", "1001")] {
+    for (area, newer) in [("clinic", "1002"), ("phi_keys", "1002"), ("phi_audit", "1001"), ("phi_session", "1001")] {
         let bump = |by: &str| {
             assert_eq!(place.change(format!("UPDATE {area}_schema SET version = version {by}")), 1);
         };
@@ -131,6 +131,33 @@ fn a_database_of_a_newer_version_is_refused() {
         bump("- 1000");
     }
     assert!(one_line(&place.run()).contains("bundle 1 of 1"));
+}
+
+#[test]
+fn a_database_of_the_version_before_is_brought_up_to_date() {
+    let place = set_up();
+    place.change("DROP TABLE clinic_imports".to_owned());
+    assert_eq!(place.change("UPDATE clinic_schema SET version = 1".to_owned()), 1);
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"));
+    assert_eq!(place.count("clinic_schema WHERE version = 2"), 1);
+    assert_eq!(place.count("sqlite_schema WHERE name = 'clinic_imports'"), 1);
+}
+
+/// Every patient has one key, and those of whom it is recorded that they came in are there.
+fn assert_nothing_half_written(place: &Place, patients: i64) {
+    let keys = place.count("phi_keys_row WHERE kind = 2");
+    assert!((patients..=patients + 1).contains(&keys), "{patients} patients, {keys} keys");
+    let done = place.imports_recorded();
+    assert!((patients - 1..=patients).contains(&done), "{patients} patients, {done} recorded");
+    let unknown = "clinic_imports WHERE patient NOT IN (SELECT id FROM clinic_patients)";
+    assert!(place.count(unknown) <= 1 && place.count("clinic_imports") <= 1);
+}
+
+fn assert_all_came_in(place: &Place, patients: i64) {
+    assert_eq!(place.count("clinic_patients"), patients);
+    assert_eq!(place.count("phi_keys_row WHERE kind = 2"), patients, "one key for each, none over");
+    assert_eq!(place.imports_recorded(), patients, "each recorded once");
+    assert_eq!(place.count("clinic_imports"), 0, "nothing is open");
 }
 
 /// The shell ignores the signal of the limit, so that writes fail as they do on a full disk.
@@ -155,14 +182,15 @@ fn a_full_disk_is_named_and_leaves_whole_bundles_only() {
     limited.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""]).arg(program.get_program());
     limited.args(program.get_args()).env_remove("CLINIC_PASSPHRASE");
     let line = one_line(&limited.output().unwrap());
-    assert!(line.contains("the disk is full or refuses to write; make room and run again"), "{line}");
     let (bundles, patients) = (place.count("clinic_bundles"), place.count("clinic_patients"));
     assert!((1..7).contains(&bundles) && bundles == patients, "{bundles} bundles, {patients} patients");
+    assert_nothing_half_written(&place, patients);
+    assert!(line.contains("the disk is full or refuses to write; make room and run again"), "{line}");
     assert_eq!(place.count("clinic_documents"), 1 + (bundles - 1) * 3, "whole bundles only");
 
     place.bundle("8.json", "{");
     assert!(one_line(&place.run()).contains("bundle 8 of 8"), "with room, the import goes on");
-    assert_eq!(place.count("clinic_patients"), 7);
+    assert_all_came_in(&place, 7);
 }
 
 #[test]
@@ -197,7 +225,9 @@ fn an_import_that_was_killed_goes_on_where_it_was() {
         clinic.wait().unwrap();
         let (bundles, patients) = (place.count("clinic_bundles"), place.count("clinic_patients"));
         assert!(bundles >= kill_at && bundles == patients, "{bundles} bundles, {patients} patients");
+        assert_nothing_half_written(&place, patients);
     }
     assert!(one_line(&place.run()).contains(&format!("bundle {} of {}", all + 1, all + 1)));
-    assert_eq!((place.count("clinic_patients"), place.count("clinic_documents")), (all, all));
+    assert_all_came_in(&place, all);
+    assert_eq!(place.count("clinic_documents"), all);
 }

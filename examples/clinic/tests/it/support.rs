@@ -59,6 +59,15 @@ impl Place {
         })
     }
 
+    /// Entries of the audit log that say that a patient came in, those that wait for their turn included.
+    pub(crate) fn imports_recorded(&self) -> i64 {
+        let waiting =
+            |kind: &str| self.count(&format!("phi_audit_pending WHERE instr(entry, CAST('{kind}' AS BLOB)) > 0"));
+        // One name begins with the other.
+        self.count("phi_audit_entry WHERE kind = 'patient.import'") + waiting("patient.import")
+            - waiting("patient.import_begin")
+    }
+
     /// Changes rows of the database from outside the clinic; gives how many.
     pub(crate) fn change(&self, query: String) -> u64 {
         self.sql(async |connection| {
