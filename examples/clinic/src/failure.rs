@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     AnchorMissing,
     /// The disk is full, or refuses to write.
     DiskFull,
+    /// As [`DiskFull`](Self::DiskFull), at a bundle.
+    BundleDiskFull { bundle: usize, of: usize, path: String },
     /// The database was written by a later version of the clinic.
     NewerDatabase { found: i64, known: i64 },
     /// Another program listens on the port.
@@ -81,6 +83,11 @@ impl fmt::Display for Failure {
             ),
             Self::DiskFull => f.write_str(
                 "the disk is full or refuses to write; make room and run again, what was imported before is kept",
+            ),
+            Self::BundleDiskFull { bundle, of, path } => write!(
+                f,
+                "bundle {bundle} of {of} (path {path}): the disk is full or refuses to write; make room and run again to go on \
+                 with this bundle, those before it are kept"
             ),
             Self::NewerDatabase { found, known } => write!(
                 f,

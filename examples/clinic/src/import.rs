@@ -119,7 +119,13 @@ pub(crate) async fn import(
         let item = item?;
         let refuse = |fault| Failure::Bundle { bundle: item.number, of: source.len(), path: item.path.clone(), fault };
         let (bundle, bytes) = item.read.map_err(&refuse)?;
-        match records.store(&bundle, &bytes, &*recorder, clock).await? {
+        let stored = records.store(&bundle, &bytes, &*recorder, clock).await.map_err(|failure| match failure {
+            Failure::DiskFull => {
+                Failure::BundleDiskFull { bundle: item.number, of: source.len(), path: item.path.clone() }
+            }
+            other => other,
+        });
+        match stored? {
             Stored::New(subjects) => {
                 done.patients += subjects.len();
                 let documents = bundle.patients.iter().map(|patient| patient.documents.len()).sum::<usize>();

@@ -13,7 +13,7 @@ use crate::folder::Folder;
 
 struct Clinic {
     app: App,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What is in the database: patients, data keys, imports that are not done, and audit entries about their begin and end.
@@ -34,7 +34,13 @@ impl Clinic {
     async fn open(dir: TempDir) -> Self {
         let folder = Folder::prepare(&dir.path().join("data")).unwrap();
         let app = App::open(&folder, &folder.lock(), Arc::new(SystemClock::new())).await.unwrap();
-        Self { app, _dir: dir }
+        Self { app, dir }
+    }
+
+    /// The next start, on the same folder.
+    async fn again(self) -> Self {
+        self.app.db.close().await;
+        Self::open(self.dir).await
     }
 
     async fn sql(&self, query: &'static str) {
@@ -158,4 +164,36 @@ async fn a_patient_whose_import_does_not_go_on_loses_the_key() {
     assert_eq!(clinic.events("key.shred").await, 1);
     clinic.import(&ONE).await.unwrap();
     assert_eq!(clinic.counts().await, Counts { patients: 2, keys: 2, open: 0, begun: 3, done: 2 });
+}
+
+/// SQLite's own limit of pages, which fails as a device without space does.
+#[tokio::test]
+async fn a_database_that_cannot_grow_stops_at_a_bundle_that_is_named() {
+    let clinic = Clinic::new().await;
+    let pages = sqlx::query("PRAGMA page_count").fetch_one(&clinic.app.db).await.unwrap().get::<i64, _>(0);
+    // Each connection of the pool has a limit of its own, and loses it when it is closed.
+    let mut all = Vec::new();
+    for _ in 0..clinic.app.db.options().get_max_connections() {
+        all.push(clinic.app.db.acquire().await.unwrap());
+    }
+    for mut connection in all {
+        let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 60));
+        sqlx::query(limit).execute(&mut *connection).await.unwrap();
+    }
+    let source = Source::MadeUp { seed: 7, count: 400 };
+    let line = clinic.import(&source).await.unwrap_err().to_string();
+    // Asking the log would write to it.
+    let (patients, keys) = (clinic.count("clinic_patients").await, clinic.count("phi_keys_row WHERE kind = 2").await);
+    let open = clinic.count("clinic_imports").await;
+    assert!((1..400).contains(&patients), "{patients}");
+    let named =
+        format!("bundle {} of 400 (path made up): the disk is full or refuses to write; make room", patients + 1);
+    assert!(line.starts_with(&named), "{line}");
+    assert!((patients..=patients + 1).contains(&keys) && open <= 1, "{patients} patients, {keys} keys, {open} open");
+
+    let clinic = clinic.again().await;
+    clinic.import(&source).await.unwrap();
+    let Counts { patients, keys, open, .. } = clinic.counts().await;
+    assert_eq!((patients, keys, open), (400, 400, 0));
+    assert_eq!(clinic.count("phi_audit_entry WHERE kind = 'patient.import'").await, 400, "each recorded once");
 }

@@ -185,7 +185,10 @@ fn a_full_disk_is_named_and_leaves_whole_bundles_only() {
     let (bundles, patients) = (place.count("clinic_bundles"), place.count("clinic_patients"));
     assert!((1..7).contains(&bundles) && bundles == patients, "{bundles} bundles, {patients} patients");
     assert_nothing_half_written(&place, patients);
-    assert!(line.contains("the disk is full or refuses to write; make room and run again"), "{line}");
+    // The limit may have been met behind the commit of the last bundle.
+    let named = |number| line.starts_with(&format!("clinic: bundle {number} of 7 (path "));
+    assert!(named(bundles) || named(bundles + 1), "{bundles} bundles: {line}");
+    assert!(line.contains("): the disk is full or refuses to write; make room and run again to go on"), "{line}");
     assert_eq!(place.count("clinic_documents"), 1 + (bundles - 1) * 3, "whole bundles only");
 
     place.bundle("8.json", "{");
