@@ -1,6 +1,10 @@
 //! Small secret files: read only when nobody else can, written whole or not at all.
 
+#[cfg(unix)]
+use std::fs::Metadata;
 use std::fs::{self, File, OpenOptions};
+#[cfg(unix)]
+use std::io::ErrorKind;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -112,20 +116,31 @@ fn open(path: &Path) -> Result<File, KeyringError> {
         if !named.file_type().is_file() {
             return Err(KeyringError::NotAFile);
         }
-        let file = OpenOptions::new().read(true).open(path)?;
+        // Before it is opened: of somebody else's file, that is what is wrong, and not that it cannot be opened.
+        owned(&named)?;
+        let file = OpenOptions::new().read(true).open(path).map_err(|error| match error.kind() {
+            // The folder let its name be looked up, so it is the file itself.
+            ErrorKind::PermissionDenied => KeyringError::Unreadable,
+            _ => error.into(),
+        })?;
         let opened = file.metadata()?;
         // Otherwise the name was given to another file in between: a link, or what another process wrote.
         if (named.dev(), named.ino()) == (opened.dev(), opened.ino()) {
             break (file, opened);
         }
     };
-    if opened.uid() != rustix::process::geteuid().as_raw() {
-        return Err(KeyringError::Owner);
-    }
+    owned(&opened)?;
     match opened.mode() & 0o7777 {
         mode if mode & 0o077 != 0 => Err(KeyringError::Permissions(mode)),
         _ => Ok(file),
     }
+}
+
+#[cfg(unix)]
+fn owned(file: &Metadata) -> Result<(), KeyringError> {
+    use std::os::unix::fs::MetadataExt;
+
+    if file.uid() == rustix::process::geteuid().as_raw() { Ok(()) } else { Err(KeyringError::Owner) }
 }
 
 #[cfg(unix)]

@@ -20,6 +20,8 @@ pub enum KeyringError {
     AlreadyExists,
     /// The file cannot be read or written.
     Io(Arc<io::Error>),
+    /// The file is there and belongs to this user, who may not read it.
+    Unreadable,
     /// Others than the owner may read or write the file. Holds the permission bits.
     Permissions(u32),
     /// The file belongs to another user.
@@ -83,6 +85,7 @@ impl fmt::Display for KeyringError {
             Self::Io(_) => {
                 f.write_str("the file cannot be read or written: check the disk and the permissions of its folder")
             }
+            Self::Unreadable => f.write_str("the file may not be read by its owner: run `chmod 600` on it"),
             Self::Permissions(mode) => write!(
                 f,
                 "others than the owner may use the file (mode {mode:04o}): run `chmod 600` on it, and rotate if they may have read it"
@@ -100,8 +103,8 @@ impl fmt::Display for KeyringError {
             Self::Parameters => {
                 f.write_str("the keyring asks for a key derivation out of bounds: restore it from its backup")
             }
-            Self::WrongPassphrase => f.write_str("the passphrase is not that of the keyring"),
-            Self::WrongKeyFile => f.write_str("the key file is not that of the keyring"),
+            Self::WrongPassphrase => f.write_str("the passphrase is not that of the keyring: give the one that it was made with or last given"),
+            Self::WrongKeyFile => f.write_str("the key file is not that of the keyring: give the one that it was made with or last given"),
             Self::Relocked => f.write_str(
                 "the keyring was given another passphrase or key file since it was opened: open it again with that",
             ),
@@ -126,7 +129,7 @@ impl fmt::Display for KeyringError {
             Self::Platform => {
                 f.write_str("this platform has no file permissions to check: use a KMS instead of a keyring file")
             }
-            Self::Random(_) => f.write_str("no randomness for a new key"),
+            Self::Random(_) => f.write_str("no randomness for a new key: check that the system gives random bytes, and try again"),
             Self::NotApproved(why) => why.fmt(f),
             Self::Cipher => f.write_str(
                 "the cipher failed while the keyring was being sealed, without a reason: check that the system gives random bytes, and try again",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Barrier};
 
 use phi_keys::{
@@ -56,7 +57,8 @@ fn a_passphrase_opens_only_its_own_keyring() {
     assert_eq!((opened.id(), opened.version()), (keyring.id(), 1));
 
     let wrong = LocalKeyring::open(&path, Unlock::passphrase("correct horse battery stable"));
-    assert!(matches!(wrong, Err(KeyringError::WrongPassphrase)));
+    assert!(matches!(&wrong, Err(KeyringError::WrongPassphrase)));
+    assert!(wrong.unwrap_err().to_string().ends_with(": give the one that it was made with or last given"));
     let key = LocalKeyring::open(&path, Unlock::create_key_file(desk.path("key")).unwrap());
     assert!(matches!(key, Err(KeyringError::NeedsPassphrase)));
     let weak = LocalKeyring::create(desk.path("other"), Unlock::passphrase("elevenbytes"));
@@ -73,7 +75,9 @@ fn a_key_file_opens_only_its_own_keyring() {
     desk.keyring();
     desk.open().unwrap();
     let other = Unlock::create_key_file(desk.path("other key")).unwrap();
-    assert!(matches!(LocalKeyring::open(desk.path("keyring"), other), Err(KeyringError::WrongKeyFile)));
+    let wrong = LocalKeyring::open(desk.path("keyring"), other);
+    assert!(matches!(&wrong, Err(KeyringError::WrongKeyFile)));
+    assert!(wrong.unwrap_err().to_string().ends_with(": give the one that it was made with or last given"));
     let passphrase = LocalKeyring::open(desk.path("keyring"), Unlock::passphrase(PASSPHRASE));
     assert!(matches!(passphrase, Err(KeyringError::NeedsKeyFile)));
     assert!(matches!(Unlock::create_key_file(desk.path("key")), Err(KeyringError::AlreadyExists)));
@@ -122,6 +126,76 @@ fn a_file_of_another_user_is_refused() {
     match std::os::unix::fs::chown(desk.path("keyring"), Some(65_534), None) {
         Ok(()) => assert!(matches!(desk.open(), Err(KeyringError::Owner))),
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
+}
+
+/// Who may read everything, as root may, gives that right up in a process of its own.
+#[test]
+fn a_file_that_its_owner_may_not_read_is_told_from_a_folder_that_he_may_not_enter() {
+    const GIVEN_UP: &str = "PHI_KEYS_TEST_WITHOUT_OVERRIDE";
+    const SELF: &str = "keyring::a_file_that_its_owner_may_not_read_is_told_from_a_folder_that_he_may_not_enter";
+    let desk = Desk::new();
+    desk.keyring();
+    chmod(&desk.path("keyring"), 0o000);
+    if fs::read(desk.path("keyring")).is_ok() {
+        assert!(std::env::var_os(GIVEN_UP).is_none(), "the right was not given up");
+        let mut again = Command::new("setpriv");
+        again.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]);
+        again.arg(std::env::current_exe().unwrap()).args([SELF, "--exact"]).env(GIVEN_UP, "yes");
+        let output = again.output().expect("setpriv of util-linux");
+        let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said.contains("1 passed"), "{said}{failed}");
+        return;
+    }
+    let file = desk.open().unwrap_err();
+    assert!(matches!(file, KeyringError::Unreadable), "{file:?}");
+    assert_eq!(file.to_string(), "the file may not be read by its owner: run `chmod 600` on it");
+    assert!(matches!(KmsError::from(file), KmsError::Failed(_)), "waiting does not help");
+
+    chmod(&desk.path("keyring"), 0o600);
+    if std::os::unix::fs::chown(desk.path("keyring"), Some(65_534), None).is_ok() {
+        assert!(matches!(desk.open(), Err(KeyringError::Owner)), "somebody else's, which is why it cannot be read");
+    }
+    chmod(desk.folder.path(), 0o000);
+    let folder = desk.open().unwrap_err();
+    chmod(desk.folder.path(), 0o700);
+    assert!(matches!(&folder, KeyringError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied));
+    assert!(folder.to_string().ends_with("the permissions of its folder"), "{folder}");
+}
+
+#[test]
+fn every_error_names_its_mend() {
+    use KeyringError as E;
+    let io = Arc::new(std::io::Error::from(std::io::ErrorKind::StorageFull));
+    for error in [
+        E::Missing,
+        E::AlreadyExists,
+        E::Io(io),
+        E::Unreadable,
+        E::Permissions(0o644),
+        E::Owner,
+        E::NotAFile,
+        E::NotAKeyring,
+        E::Newer { found: 2, supported: 1 },
+        E::Truncated,
+        E::Damaged,
+        E::Parameters,
+        E::WrongPassphrase,
+        E::WrongKeyFile,
+        E::Relocked,
+        E::NeedsPassphrase,
+        E::NeedsKeyFile,
+        E::WeakPassphrase,
+        E::OtherStore,
+        E::NoSuchVersion,
+        E::NewestVersion,
+        E::Full,
+        E::Platform,
+        E::Cipher,
+    ] {
+        let text = error.to_string();
+        let (_, mend) = text.split_once(": ").unwrap_or_else(|| panic!("no mend: {text}"));
+        assert!(mend.split_whitespace().count() >= 3, "{text}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{PATIENT, Place, bundle, entry, one_line, patient};
 
@@ -44,42 +44,108 @@ fn a_world_readable_database_or_log_is_refused() {
     }
 }
 
+const KEYRING: &str = "data/clinic.keyring";
+
+fn assert_line(output: &Output, expected: &str) {
+    assert_eq!(one_line(output), format!("clinic: {expected}"));
+}
+
+/// The program as root without the right to read everything; as anybody else who has no such right.
+fn without_override(place: &Place) -> Output {
+    if fs::File::open(place.path(KEYRING)).is_err() {
+        return place.run();
+    }
+    let program = place.command();
+    let mut restricted = Command::new("setpriv");
+    restricted.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]);
+    restricted.arg(program.get_program()).args(program.get_args()).env_remove("CLINIC_PASSPHRASE");
+    restricted.output().expect("setpriv of util-linux")
+}
+
 #[test]
 fn an_unreadable_keyring_is_refused() {
     let place = set_up();
-    fs::remove_file(place.path("data/clinic.keyring")).unwrap();
-    fs::create_dir(place.path("data/clinic.keyring")).unwrap();
-    let line = one_line(&place.run());
-    assert!(line.contains("keyring"), "{line}");
+    chmod(&place, KEYRING, 0o000);
+    assert_line(
+        &without_override(&place),
+        "failed opening the keyring: the file may not be read by its owner: run `chmod 600` on it",
+    );
+    chmod(&place, KEYRING, 0o600);
+    assert!(one_line(&place.run()).contains("bundle 1 of 1"), "and accepted again");
+}
+
+/// Needs root, which can give files away.
+#[test]
+fn a_keyring_of_another_user_is_refused() {
+    let place = set_up();
+    match chown(place.path(KEYRING), Some(65_534), None) {
+        Ok(()) => assert_line(
+            &place.run(),
+            "failed opening the keyring: the file belongs to another user: run `chown` on it, or run as its owner",
+        ),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_the_keyring_is_refused() {
+    let place = set_up();
+    fs::remove_file(place.path(KEYRING)).unwrap();
+    fs::create_dir(place.path(KEYRING)).unwrap();
+    let expected = "failed opening the keyring: the name is a link, a folder or a device: name the file itself";
+    assert_line(&place.run(), expected);
 }
 
 #[test]
 fn a_damaged_keyring_is_refused() {
     let place = set_up();
-    fs::write(place.path("data/clinic.keyring"), "not a keyring").unwrap();
-    let line = one_line(&place.run());
-    assert!(line.contains("keyring"), "{line}");
+    let whole = fs::read(place.path(KEYRING)).unwrap();
+    let mut altered = whole.clone();
+    altered[whole.len() / 2] ^= 1;
+    for (bytes, reason) in [
+        (&b"not a keyring, but as long as the start of one"[..], "the file is not a keyring: check its name"),
+        (
+            &whole[..whole.len() - 1],
+            "the keyring is cut off or has something behind its end: restore it from its backup",
+        ),
+        (&altered, "the file was altered or damaged: restore it from its backup"),
+    ] {
+        fs::write(place.path(KEYRING), bytes).unwrap();
+        assert_line(&place.run(), &format!("failed opening the keyring: {reason}"));
+    }
 }
 
 #[test]
 fn a_lost_keyring_is_not_replaced() {
     let place = set_up();
-    fs::remove_file(place.path("data/clinic.keyring")).unwrap();
-    let line = one_line(&place.run());
-    assert!(line.contains("key"), "{line}");
-    assert!(!line.contains("bundle"), "{line}");
+    fs::remove_file(place.path(KEYRING)).unwrap();
+    assert_line(
+        &place.run(),
+        "the data folder holds a database but no keyring; put the keyring back, nothing can be opened without it",
+    );
+    assert!(!place.path(KEYRING).exists());
 }
 
 #[test]
-fn a_lost_or_foreign_key_file_is_refused() {
+fn a_lost_damaged_or_foreign_key_file_is_refused() {
     let place = set_up();
     let key = fs::read(place.path("data.key")).unwrap();
     fs::remove_file(place.path("data.key")).unwrap();
-    assert!(one_line(&place.run()).contains("put back the file <data folder>.key"));
+    assert_line(
+        &place.run(),
+        "the key file of the keyring is gone; put back the file <data folder>.key, or set CLINIC_PASSPHRASE if the keyring has one",
+    );
     fs::write(place.path("data.key"), "00".repeat(32)).unwrap();
     chmod(&place, "data.key", 0o600);
-    let line = one_line(&place.run());
-    assert!(line.contains("key"), "{line}");
+    assert_line(
+        &place.run(),
+        "failed opening the keyring: the key file cannot be used: the file was altered or damaged: restore it from its backup",
+    );
+    fs::write(place.path("data.key"), fs::read(set_up().path("data.key")).unwrap()).unwrap();
+    assert_line(
+        &place.run(),
+        "failed opening the keyring: the key file is not that of the keyring: give the one that it was made with or last given",
+    );
     fs::write(place.path("data.key"), key).unwrap();
     assert!(one_line(&place.run()).contains("bundle 1 of 1"));
 }
@@ -88,12 +154,14 @@ fn a_lost_or_foreign_key_file_is_refused() {
 fn a_wrong_passphrase_is_refused() {
     let place = Place::new();
     place.bundle("1.json", "{");
-    let run = |passphrase: &str| one_line(&place.command().env("CLINIC_PASSPHRASE", passphrase).output().unwrap());
-    assert!(run("correct horse battery staple").contains("bundle 1 of 1"));
+    let run = |passphrase: &str| place.command().env("CLINIC_PASSPHRASE", passphrase).output().unwrap();
+    assert!(one_line(&run("correct horse battery staple")).contains("bundle 1 of 1"));
     assert!(!place.path("data.key").exists(), "a passphrase needs no key file");
-    let line = run("incorrect horse battery staple");
-    assert!(line.contains("passphrase") && !line.contains("horse"), "{line}");
-    assert!(run("correct horse battery staple").contains("bundle 1 of 1"));
+    assert_line(
+        &run("incorrect horse battery staple"),
+        "failed opening the keyring: the passphrase is not that of the keyring: give the one that it was made with or last given",
+    );
+    assert!(one_line(&run("correct horse battery staple")).contains("bundle 1 of 1"));
 }
 
 #[test]
