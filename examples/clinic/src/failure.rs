@@ -50,6 +50,14 @@ impl Failure {
     pub(crate) fn file(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| if is_disk_full(&source) { Self::DiskFull } else { Self::Folder { what, source } }
     }
+
+    /// The error of a crate of the family that this is about.
+    pub(crate) fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::While { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Failure {

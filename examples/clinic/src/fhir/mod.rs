@@ -11,3 +11,4 @@ mod resource_types;
 pub(crate) use bundle::{Bundle, Document, Patient};
 pub(crate) use fault::{Fault, FaultKind};
 pub(crate) use identifier::{Identifier, Identifiers};
+pub(crate) use resource_types::known as resource_type;

@@ -5,6 +5,7 @@ mod chart_error;
 mod find;
 mod place;
 mod read;
+mod sealed;
 mod shred;
 mod summary;
 mod tags;
@@ -16,6 +17,7 @@ use sqlx::SqlitePool;
 
 pub(crate) use chart_error::ChartError;
 pub(crate) use find::By;
+pub(crate) use sealed::InClear;
 pub(crate) use write::Stored;
 
 use crate::routes::opened;

@@ -74,11 +74,8 @@ pub(crate) async fn take(
     imported: (&Imported, Duration),
 ) -> Result<Report, Failure> {
     let mut tour = Tour::prepare(app, folder, lock, port, source).await?;
-    tour.line(
-        "164.312(a)(2)(iv)",
-        "bundles imported, every identifier and document sealed",
-        people::imported(imported),
-    );
+    let sealed = tour.imported(imported).await;
+    tour.line("164.312(a)(2)(iv)", "bundles imported, every identifier and document sealed", sealed);
     tour.sign_in().await;
     tour.charts().await;
     tour.keys().await;

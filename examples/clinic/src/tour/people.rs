@@ -6,20 +6,30 @@ use axum::http::StatusCode;
 use phi_audit::Query;
 
 use super::Tour;
-use super::step::{Measured, expect};
+use super::step::{Measured, Miss, expect};
 use crate::failure::Doing;
 use crate::import::Imported;
-
-pub(super) fn imported((imported, took): (&Imported, Duration)) -> Measured {
-    let Imported { bundles, before, patients, documents } = imported;
-    expect(*bundles > 0, "no bundle was imported")?;
-    Ok(format!(
-        "{bundles} bundles ({before} known before), {patients} new patients, {documents} new documents in {:.1} s",
-        took.as_secs_f64()
-    ))
-}
+use crate::records::InClear;
 
 impl Tour<'_> {
+    /// Not what the import meant to do counts, but what is in the rows.
+    pub(super) async fn imported(&self, (imported, took): (&Imported, Duration)) -> Measured {
+        let Imported { bundles, before, patients, documents } = imported;
+        expect(*bundles > 0, "no bundle was imported")?;
+        let stored = self.app.records.sealed_values().await?;
+        let stored = stored.map_err(|InClear(column)| Miss(format!("{column} holds a value that is not sealed")))?;
+        let (values, bodies) = (stored.identifiers, stored.documents);
+        expect(
+            values > 0 && bodies >= *documents as u64,
+            format!("{values} identifiers and {bodies} documents stored"),
+        )?;
+        Ok(format!(
+            "{bundles} bundles ({before} known before), {patients} new patients, {documents} new documents in {:.1} s; \
+             {values} identifiers and {bodies} documents in the database, all sealed",
+            took.as_secs_f64()
+        ))
+    }
+
     pub(super) async fn people(&mut self) {
         let watched = self.failed_sign_ins().await;
         self.line("164.308(a)(5)(ii)(C)", "failed sign-ins watched", watched);
@@ -81,7 +91,7 @@ impl Tour<'_> {
         self.app.audit.checkpoint().await.doing("signing the audit log")?;
         let report = self.app.audit.verify().await.doing("verifying the audit log")?;
         if let Some(wrong) = report.first_wrong() {
-            return Err(super::step::Miss(wrong.to_string()));
+            return Err(Miss(wrong.to_string()));
         }
         let page = self.officer.browser.get("/audit").await?;
         expect(page.body.contains("consistent under"), "the security officer's page does not say so")?;

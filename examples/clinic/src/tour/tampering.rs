@@ -5,6 +5,7 @@ use phi_types::SubjectId;
 use sqlx::Row;
 
 use super::Tour;
+use super::charts::shown;
 use super::copy::Copy;
 use super::step::{Measured, Miss, expect};
 use crate::failure::Doing;
@@ -100,8 +101,8 @@ impl Tour<'_> {
 
     async fn chart_status(&mut self, subject: &SubjectId) -> Result<StatusCode, Miss> {
         let reply = self.clinician.browser.get(&format!("/patients/{}", subject.expose())).await?;
-        let name = self.patient.name.expose();
-        expect(reply.status == StatusCode::OK || !reply.body.contains(name), "the refusal names the patient")?;
+        let name = shown(self.patient.name.expose());
+        expect(reply.status == StatusCode::OK || !reply.body.contains(&name), "the refusal names the patient")?;
         Ok(reply.status)
     }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{PATIENT, Place, bundle, entry, files, patient};
+use crate::support::{PATIENT, Place, bundle, entry, files, one_line, patient};
 
 /// What of the fixture identifies its patient, in the words of the bundle.
 const IDENTIFYING: [&str; 26] = [
@@ -76,7 +76,7 @@ fn the_tour_shows_every_safeguard_twice_on_one_folder_and_leaves_nothing_in_clea
         assert_eq!(output.status.code(), Some(0), "{report}{errors}");
         assert_eq!(errors, "", "no progress where no terminal is");
         let lines: Vec<_> = report.lines().filter(|line| line.contains("  164.")).collect();
-        assert!(lines.len() >= 12, "{report}");
+        assert_eq!(lines.len(), 27, "{report}");
         assert!(lines.iter().all(|line| line.contains("  ok  ")), "{report}");
         assert!(report.contains(&format!("3 bundles ({known_before} known before)")), "{report}");
         assert_clean("the output", report.as_bytes());
@@ -84,6 +84,45 @@ fn the_tour_shows_every_safeguard_twice_on_one_folder_and_leaves_nothing_in_clea
         assert!(!place.data().join("tour-copy").exists());
     }
     assert_eq!(place.count("clinic_bundles"), 5, "three imported, one made up in each tour");
+}
+
+#[test]
+fn a_line_that_fails_is_named_and_fails_the_program() {
+    let place = place();
+    place.bundle("zzz.json", "{");
+    one_line(&place.run());
+    std::fs::remove_file(place.path("bundles").join("zzz.json")).unwrap();
+    // Somebody stored a value without sealing it, of a patient whose chart the tour does not open.
+    let clear =
+        "UPDATE clinic_patients SET web = CAST('page.example, which is not sealed at all' AS BLOB) WHERE ssn IS NULL";
+    assert_eq!(place.change(clear.to_owned()), 1);
+    let output = place.run();
+    let report = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(one_line(&output), "clinic: 1 safeguards of the tour failed; see the report", "{report}");
+    let failed: Vec<_> = report.lines().filter(|line| line.contains("FAILED")).collect();
+    assert!(
+        failed.len() == 1 && failed[0].contains(": clinic_patients.web holds a value that is not sealed"),
+        "{report}"
+    );
+    assert!(report.contains("27 safeguards shown, 1 failed."), "{report}");
+}
+
+/// A short record number, which is the beginning of another patient's and whose beginning is a third one's.
+#[test]
+fn the_tour_takes_whatever_numbers_there_are() {
+    let place = Place::new();
+    let number =
+        |code: &str, value: &str| format!(r#"{{"type":{{"coding":[{{"code":"{code}"}}]}},"value":"{value}"}}"#);
+    let numbers = [number("MR", "A-12"), number("SS", "987-65-4321")].join(",");
+    let full = format!(
+        r#"{{"resourceType":"Patient","id":"p","name":[{{"family":"Ash & Elm","given":["Ada"]}}],"identifier":[{numbers}]}}"#
+    );
+    place.bundle("1.json", bundle(&[entry("p", &full)]));
+    place.bundle("2.json", bundle(&[patient("q", "A-1"), patient("r", "A-123")]));
+    let output = place.run();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(report.contains("27 safeguards shown, 0 failed."), "{report}");
 }
 
 #[test]
