@@ -37,8 +37,6 @@ pub(crate) enum Failure {
     NewerDatabase { found: i64, known: i64 },
     /// Another program listens on the port.
     PortBusy(u16),
-    /// No bundle has a patient with a record number, a social security number and a name.
-    NobodyToShow,
     /// The tour found a safeguard that does not hold.
     TourFailed(usize),
     /// Anything else: what was being done, and why it failed.
@@ -104,9 +102,6 @@ impl fmt::Display for Failure {
             Self::PortBusy(port) => {
                 write!(f, "port {port} on 127.0.0.1 is taken; choose another with --port, or 0 for a free one")
             }
-            Self::NobodyToShow => f.write_str(
-                "no bundle has a Patient with a name, a medical record number and a social security number; the tour needs one",
-            ),
             Self::TourFailed(lines) => write!(f, "{lines} safeguards of the tour failed; see the report"),
             Self::While { doing, source } => {
                 let mut told = source.to_string();

@@ -46,6 +46,11 @@ impl Report {
         self.say(&format!("{:>2}  {line}", self.lines));
     }
 
+    /// Says something that is no line of its own.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.say(text);
+    }
+
     pub(crate) const fn failed(&self) -> usize {
         self.failed
     }

@@ -6,6 +6,7 @@ mod client;
 mod copy;
 mod keys;
 mod leaks;
+mod made_up;
 mod people;
 mod restore;
 mod resurrection;
@@ -25,13 +26,18 @@ use crate::fhir::{Identifier, Identifiers};
 use crate::folder::{Folder, Lock};
 use crate::import::{Imported, Source};
 use crate::leak::Needles;
+use crate::records::By;
 use crate::report::{Line, Report};
 use client::Client;
+use made_up::MadeUp;
 use step::Measured;
 
 /// The two accounts of the demonstration.
 pub(crate) const CLINICIAN: &str = "dr.osei";
 pub(crate) const OFFICER: &str = "m.halloran";
+
+/// An import need not have anybody who can be searched by both numbers.
+const STANDS_IN: &str = "No patient of the import has a name, a record number and a social security number: a made-up one is shown, and destroyed.";
 
 /// What the tour works with.
 pub(crate) struct Tour<'a> {
@@ -41,10 +47,12 @@ pub(crate) struct Tour<'a> {
     port: u16,
     clinician: Person,
     officer: Person,
-    /// A patient of the import, by what a clinician would ask the patient for.
+    /// A patient of the import or a made-up one, by what a clinician would ask the patient for.
     patient: Known,
     /// A one-time code that was used, to try it again.
     used_code: String,
+    /// That patient, if nobody of the import could be it.
+    stands_in: Option<SubjectId>,
     /// The patient who was forgotten.
     shredded: Option<SubjectId>,
     needles: Needles,
@@ -82,6 +90,7 @@ pub(crate) async fn take(
     tour.shred().await;
     tour.people().await;
     tour.copy().await;
+    tour.forget_stand_in().await?;
     tour.leaks();
     tour.remove_copy()?;
     tour.report.finish()
@@ -100,9 +109,22 @@ impl<'a> Tour<'a> {
         for item in source.each() {
             let Ok((bundle, bytes)) = item?.read else { continue };
             needles.add(&bytes);
-            patient = patient.or_else(|| bundle.patients.iter().find_map(|found| Known::of(&found.identifiers)));
+            for known in bundle.patients.iter().filter_map(|found| Known::of(&found.identifiers)) {
+                // Whoever was destroyed since is not found any more.
+                if patient.is_none() && !app.records.find(By::Mrn, known.mrn.expose()).await?.is_empty() {
+                    patient = Some(known);
+                }
+            }
         }
-        let patient = patient.ok_or(Failure::NobodyToShow)?;
+        let mut report = Report::default();
+        let (patient, stands_in) = match patient {
+            Some(patient) => (patient, None),
+            None => {
+                report.note(STANDS_IN);
+                let MadeUp { known, subject } = MadeUp::store(app, &mut needles).await?;
+                (known, Some(subject))
+            }
+        };
         let clinician = Person::new(app.issue_account(CLINICIAN, Role::Clinician).await?, port)?;
         let officer = Person::new(app.issue_account(OFFICER, Role::SecurityOfficer).await?, port)?;
         Ok(Self {
@@ -114,9 +136,10 @@ impl<'a> Tour<'a> {
             officer,
             patient,
             used_code: String::new(),
+            stands_in,
             shredded: None,
             needles,
-            report: Report::default(),
+            report,
         })
     }
 
@@ -147,7 +170,8 @@ impl Known {
                 .get(kind)
                 .map(|value| value.as_ref_with(|text| text.lines().next().unwrap_or_default().to_owned()))
         };
-        Some(Self { mrn: first(Identifier::Mrn)?, ssn: first(Identifier::Ssn)?, name: first(Identifier::Name)? })
+        let ssn = first(Identifier::Ssn).filter(|ssn| ssn.expose().contains(|digit: char| digit.is_ascii_digit()));
+        Some(Self { mrn: first(Identifier::Mrn)?, ssn: ssn?, name: first(Identifier::Name)? })
     }
 }
 

@@ -5,11 +5,10 @@ use phi_types::Clock;
 use sqlx::Row;
 
 use super::Tour;
+use super::made_up::MadeUp;
 use super::step::{Measured, Miss, expect};
 use crate::failure::Doing;
-use crate::fhir::{Bundle, Identifier};
-use crate::records::{By, Stored};
-use crate::{population, random};
+use crate::records::By;
 
 impl Tour<'_> {
     pub(super) async fn shred(&mut self) {
@@ -21,19 +20,7 @@ impl Tour<'_> {
 
     /// On a patient made up for it, so that the tour can be taken again without using the clinic's patients up.
     async fn shred_one(&mut self) -> Measured {
-        let seed = u64::from_be_bytes(random::bytes()?);
-        let json = population::bundles(seed, 1).next().unwrap_or_default();
-        self.needles.add(&json);
-        let bundle = Bundle::parse(&json).map_err(|fault| Miss(fault.to_string()))?;
-        let patient = bundle.patients.first().ok_or_else(|| Miss("nobody was made up".to_owned()))?;
-        let mrn = patient.identifiers.get(Identifier::Mrn).cloned().unwrap_or_default();
-        let recorder = self.app.audit.recorder();
-        let stored = self.app.records.store(&bundle, &json, &*recorder, &*self.app.clock).await?;
-        let Stored::New(subjects) = stored else {
-            return Err(Miss("the made-up patient was there already".to_owned()));
-        };
-        let subject = subjects.first().ok_or_else(|| Miss("nobody was stored".to_owned()))?;
-
+        let MadeUp { known, subject } = MadeUp::store(self.app, &mut self.needles).await?;
         let chart = format!("/patients/{}", subject.expose());
         let reply = self.clinician.browser.get(&chart).await?;
         expect(reply.status == StatusCode::OK, format!("the chart was answered {} before", reply.status))?;
@@ -41,7 +28,7 @@ impl Tour<'_> {
         expect(self.files_hold(&wrapped)?, "the wrapped key was not found where it should be before")?;
 
         self.backup().await?;
-        let report = self.app.records.shred(subject).await?;
+        let report = self.app.records.shred(&subject).await?;
         let (keys, tags, purged) = (report.keys.keys.len(), report.tags, report.keys.purged);
         self.app.record(report.activity(self.app.clock.now())).await?;
         self.shredded = Some(subject.clone());
@@ -49,7 +36,7 @@ impl Tour<'_> {
         let reply = self.clinician.browser.get(&chart).await?;
         expect(reply.status == StatusCode::GONE, format!("the chart was answered {} afterwards", reply.status))?;
         expect(
-            self.app.records.find(By::Mrn, mrn.expose()).await?.is_empty(),
+            self.app.records.find(By::Mrn, known.mrn.expose()).await?.is_empty(),
             "the record number still finds the patient",
         )?;
         expect(purged, "the write-ahead log could not be emptied, because others were reading")?;

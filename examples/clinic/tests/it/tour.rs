@@ -1,8 +1,8 @@
 //! The whole tour on a small import, twice on one folder, and the clinic that serves afterwards.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::{PATIENT, Place, bundle, entry, files, one_line, patient};
 
@@ -125,6 +125,68 @@ fn the_tour_takes_whatever_numbers_there_are() {
     assert!(report.contains("27 safeguards shown, 0 failed."), "{report}");
 }
 
+/// Patients without names or social security numbers, with two record numbers, and a bundle without any patient.
+#[test]
+fn an_import_without_anybody_to_show_is_shown_on_a_made_up_patient_and_served() {
+    let place = Place::new();
+    place.bundle("1.json", bundle(&[entry("o", r#"{"resourceType":"Organization","id":"o"}"#)]));
+    for known_before in [0, 1] {
+        let text = Serving::start(&place).text.clone();
+        assert!(text.starts_with("No patient of the import has a name, a record number and a social"), "{text}");
+        assert!(text.contains(&format!("1 bundles ({known_before} known before)")), "{text}");
+        assert!(text.contains("27 safeguards shown, 0 failed."), "{text}");
+    }
+    let number = |value: &str| format!(r#"{{"type":{{"coding":[{{"code":"MR"}}]}},"value":"{value}"}}"#);
+    let two = format!(
+        r#"{{"resourceType":"Patient","id":"b","name":[{{"text":"Zebulon"}}],"identifier":[{},{}]}}"#,
+        number("M-2"),
+        number("M-3")
+    );
+    place.bundle("2.json", bundle(&[patient("a", "M-1"), entry("b", &two)]));
+    let output = place.run();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(report.contains("27 safeguards shown, 0 failed."), "{report}");
+    let found = "clinic_patients WHERE mrn_tag IS NOT NULL";
+    assert_eq!((place.count("clinic_patients"), place.count(found)), (8, 2), "the made-up ones were destroyed");
+}
+
+/// A clinic that serves until it is dropped.
+struct Serving {
+    clinic: Child,
+    /// What it printed, its address last.
+    text: String,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Serving {
+    fn start(place: &Place) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
+        command.env_remove("CLINIC_PASSPHRASE").args(["--port", "0", "--data-dir"]).arg(place.data());
+        command.arg("--import").arg(place.path("bundles")).stdout(Stdio::piped());
+        let mut clinic = command.spawn().unwrap();
+        let lines = BufReader::new(clinic.stdout.take().unwrap()).lines();
+        let mut serving = Self { clinic, text: String::new(), lines };
+        while !serving.text.contains("http://127.0.0.1:") {
+            let line = serving.lines.next().unwrap_or_else(|| panic!("the clinic ended early: {}", serving.text));
+            serving.text += &line.unwrap();
+            serving.text += "\n";
+        }
+        serving
+    }
+
+    fn url(&self) -> &str {
+        self.text.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")).unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.clinic.kill().unwrap();
+        self.clinic.wait().unwrap();
+    }
+}
+
 #[test]
 fn the_made_up_population_is_the_same_at_every_start() {
     let place = Place::new();
@@ -141,22 +203,10 @@ fn the_made_up_population_is_the_same_at_every_start() {
 #[test]
 fn the_clinic_serves_and_shows_its_credentials_once() {
     let place = place();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
-    command.env_remove("CLINIC_PASSPHRASE").args(["--port", "0", "--data-dir"]).arg(place.data());
-    command.arg("--import").arg(place.path("bundles")).stdout(Stdio::piped());
-    let mut clinic = command.spawn().unwrap();
-    let mut lines = BufReader::new(clinic.stdout.take().unwrap()).lines();
-    let mut text = String::new();
-    let url = loop {
-        let line = lines.next().expect("the clinic ended early").unwrap();
-        text += &line;
-        text += "\n";
-        if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
-            break url.to_owned();
-        }
-    };
+    let mut clinic = Serving::start(&place);
+    let (url, text) = (clinic.url().to_owned(), clinic.text.clone());
     let credentials: Vec<_> =
-        lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
+        clinic.lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
     assert_eq!(credentials.len(), 2, "{text}");
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -180,7 +230,6 @@ fn the_clinic_serves_and_shows_its_credentials_once() {
         let reply = code.form(&[("code", after("now"))]).send().await.unwrap();
         assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/".parse().unwrap()));
     });
-    clinic.kill().unwrap();
-    clinic.wait().unwrap();
+    drop(clinic);
     assert_clean_folder(&place.data());
 }
