@@ -86,6 +86,11 @@ impl App {
         Ok(credentials)
     }
 
+    /// The key-encryption key that wraps now.
+    pub(crate) fn kek(&self) -> String {
+        format!("{} version {}", self.keyring.id(), self.keyring.version())
+    }
+
     /// Makes a new version of the key-encryption key and puts every domain key under it.
     pub(crate) async fn rotate_kek(&self) -> Result<Rewrapped, Failure> {
         self.keyring.rotate().doing("rotating the keyring")?;

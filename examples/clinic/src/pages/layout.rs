@@ -48,6 +48,7 @@ fn menu(who: &Who) -> Markup {
                 Role::SecurityOfficer => {
                     a href="/audit" { "Audit log" }
                     a href="/sessions" { "Sessions" }
+                    a href="/keys" { "Keys" }
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod audit;
 mod chart;
 mod headers;
+mod keys;
 mod login;
 mod problem;
 mod search;
@@ -41,6 +42,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/audit", get(audit::show).post(audit::about))
         .route("/sessions", get(sessions::list))
         .route("/sessions/revoke", post(sessions::revoke))
+        .route("/keys", get(keys::show))
+        .route("/keys/rotate", post(keys::rotate))
+        .route("/keys/shred", post(keys::shred))
         .layer(from_fn(witness::watch))
         .layer(app.audit.layer().identify(who::identify))
         .layer(app.sessions.layer())

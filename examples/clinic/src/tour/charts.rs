@@ -91,19 +91,29 @@ impl Tour<'_> {
     }
 
     async fn roles(&mut self) -> Measured {
-        for path in ["/audit", "/sessions"] {
+        let mut tried = 0;
+        for path in ["/audit", "/sessions", "/keys"] {
             let reply = self.clinician.browser.get(path).await?;
             expect(reply.status == StatusCode::FORBIDDEN, format!("{path} was answered {}", reply.status))?;
+            tried += 1;
+        }
+        // Nobody's number: were it obeyed, nobody would be destroyed.
+        let twice = [("mrn", "nobody"), ("again", "nobody")];
+        for (path, form) in [("/keys/rotate", &[][..]), ("/keys/shred", &twice)] {
+            let reply = self.clinician.browser.post(path, form).await?;
+            expect(reply.status == StatusCode::FORBIDDEN, format!("{path} was answered {}", reply.status))?;
+            tried += 1;
         }
         let chart = format!("/patients/{}", self.subject().await?.expose());
         for path in ["/search", &chart] {
             let reply = self.officer.browser.get(path).await?;
             expect(reply.status == StatusCode::FORBIDDEN, format!("a chart was answered {}", reply.status))?;
+            tried += 1;
         }
         let refused = self.app.audit.query(&Query::new().kind("access.refused").limit(1_000)).await;
         let refused = refused.doing("reading the audit log")?.events.len();
-        expect(refused >= 4, "the refusals are not in the audit log")?;
-        Ok("4 refusals of 4, all in the audit log".to_owned())
+        expect(refused >= tried, "the refusals are not in the audit log")?;
+        Ok(format!("{tried} refusals of {tried}, all in the audit log"))
     }
 
     async fn browser_headers(&mut self) -> Measured {

@@ -19,6 +19,12 @@ impl Reply {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// What the page says was done; empty when it says nothing.
+    pub(crate) fn told(&self) -> &str {
+        let text = self.body.split_once("<p role=\"status\">").and_then(|(_, rest)| rest.split_once("</p>"));
+        text.map_or("", |(text, _)| text)
+    }
+
     /// Where a redirection leads; empty when it is none.
     pub(crate) fn location(&self) -> &str {
         self.header(LOCATION.as_str())

@@ -69,7 +69,15 @@ impl Tour<'_> {
         expect(reply.status == StatusCode::FORBIDDEN, format!("answered {}", reply.status))?;
         let reply = browser.post_from("/search", &form, "same-site", "http://evil.localhost").await?;
         expect(reply.status == StatusCode::FORBIDDEN, format!("a sibling site was answered {}", reply.status))?;
-        Ok("403 for another site and for a sibling domain".to_owned())
+        let kek = self.app.kek();
+        for path in ["/keys/rotate", "/keys/shred", "/sessions/revoke"] {
+            let browser = &mut self.officer.browser;
+            let reply = browser.post_from(path, &[], "cross-site", "https://elsewhere.example").await?;
+            expect(reply.status == StatusCode::FORBIDDEN, format!("{path} was answered {}", reply.status))?;
+        }
+        expect(self.app.kek() == kek, "a key was rotated")?;
+        Ok("403 for another site and for a sibling domain, at a search and at what a security officer can do"
+            .to_owned())
     }
 }
 

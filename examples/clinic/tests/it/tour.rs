@@ -180,6 +180,62 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// The lines of the clinician's and the security officer's account.
+    fn credentials(&mut self) -> Vec<String> {
+        let lines = self.lines.by_ref().take(3).map(Result::unwrap);
+        let credentials: Vec<_> = lines.filter(|line| line.contains("password ")).collect();
+        assert_eq!(credentials.len(), 2, "{}", self.text);
+        credentials
+    }
+}
+
+/// Somebody who signed in with both factors.
+struct Browser<'h> {
+    http: &'h reqwest::Client,
+    origin: String,
+    cookie: String,
+}
+
+impl<'h> Browser<'h> {
+    async fn sign_in(http: &'h reqwest::Client, url: &str, credentials: &str) -> Self {
+        let account: Vec<_> = credentials.split_whitespace().collect();
+        let after = |word: &str| account[account.iter().position(|given| *given == word).unwrap() + 1];
+        let mut browser = Self { http, origin: url.trim_end_matches('/').to_owned(), cookie: String::new() };
+        for (path, form, location) in [
+            ("/login", &[("login", after("account")), ("password", after("password"))][..], "/login/code"),
+            ("/login/code", &[("code", after("now"))], "/"),
+        ] {
+            let reply = browser.post(path, form).await;
+            assert_eq!((reply.status().as_u16(), reply.headers()["location"].to_str().unwrap()), (303, location));
+            browser.cookie = reply.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        }
+        browser
+    }
+
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
+        self.post_from(&self.origin, path, form).await
+    }
+
+    async fn post_from(&self, origin: &str, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.origin)).header("origin", origin);
+        request.header("cookie", &self.cookie).form(form).send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.origin)).header("cookie", &self.cookie).send().await.unwrap()
+    }
+}
+
+fn browsing(work: impl AsyncFnOnce(reqwest::Client)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        work(http).await;
+    });
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         self.clinic.kill().unwrap();
@@ -204,32 +260,80 @@ fn the_made_up_population_is_the_same_at_every_start() {
 fn the_clinic_serves_and_shows_its_credentials_once() {
     let place = place();
     let mut clinic = Serving::start(&place);
-    let (url, text) = (clinic.url().to_owned(), clinic.text.clone());
-    let credentials: Vec<_> =
-        clinic.lines.by_ref().take(3).map(Result::unwrap).filter(|line| line.contains("password ")).collect();
-    assert_eq!(credentials.len(), 2, "{text}");
+    let url = clinic.url().to_owned();
+    let credentials = clinic.credentials();
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    browsing(async |http| {
         let reply = http.get(&url).send().await.unwrap();
         assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/login".parse().unwrap()));
         let reply = http.get(format!("{url}login")).send().await.unwrap();
         assert!(reply.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
         assert!(reply.text().await.unwrap().contains("<form method=\"post\" action=\"/login\">"));
 
-        let account: Vec<_> = credentials[0].split_whitespace().collect();
-        let after = |word: &str| account[account.iter().position(|given| *given == word).unwrap() + 1];
-        let form = [("login", after("account")), ("password", after("password"))];
-        let origin = url.trim_end_matches('/');
-        let reply = http.post(format!("{url}login")).header("origin", origin).form(&form).send().await.unwrap();
-        assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/login/code".parse().unwrap()));
-        let cookie = reply.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-        let code = http.post(format!("{url}login/code")).header("origin", origin).header("cookie", cookie);
-        let reply = code.form(&[("code", after("now"))]).send().await.unwrap();
-        assert_eq!((reply.status().as_u16(), &reply.headers()["location"]), (303, &"/".parse().unwrap()));
+        Browser::sign_in(&http, &url, &credentials[0]).await;
     });
     drop(clinic);
     assert_clean_folder(&place.data());
+}
+
+/// Afterwards the tour's own patient is nobody to show any more.
+#[test]
+fn the_security_officer_alone_rotates_and_destroys() {
+    let place = place();
+    let mut clinic = Serving::start(&place);
+    assert!(!clinic.text.contains("a made-up one is shown"), "{}", clinic.text);
+    let (url, credentials) = (clinic.url().to_owned(), clinic.credentials());
+    let counted =
+        || (place.count("phi_keys_row WHERE kind = 2"), place.count("clinic_patients WHERE mrn_tag IS NOT NULL"));
+    // It has a runtime of its own, which one thread may not have within another.
+    let counts = || std::thread::scope(|scope| scope.spawn(counted).join().unwrap());
+    browsing(async |http| {
+        let clinician = Browser::sign_in(&http, &url, &credentials[0]).await;
+        let officer = Browser::sign_in(&http, &url, &credentials[1]).await;
+        let nobody = Browser { http: &http, origin: clinician.origin.clone(), cookie: String::new() };
+        let shred = [("mrn", "MRN-7340021"), ("again", "mrn-7340021 ")];
+        let twice = [("mrn", "MRN-7340021"), ("again", " MRN-7340021")];
+        let page = officer.get("/keys").await;
+        assert_eq!(page.status().as_u16(), 200);
+        let page = page.text().await.unwrap();
+        assert!(
+            page.contains("<form method=\"post\" action=\"/keys/rotate\">") && page.contains("version 2"),
+            "{page}"
+        );
+
+        assert_eq!(clinician.get("/keys").await.status().as_u16(), 403);
+        let before = counts();
+        for (path, form) in [("/keys/rotate", &[][..]), ("/keys/shred", &twice)] {
+            assert_eq!(clinician.post(path, form).await.status().as_u16(), 403, "{path}");
+            assert_eq!(nobody.post(path, form).await.headers()["location"], "/login", "{path}");
+            let foreign = officer.post_from("https://elsewhere.example", path, form).await;
+            assert_eq!(foreign.status().as_u16(), 403, "{path} from another site");
+        }
+        let unknown = [("mrn", "M-9"), ("again", "M-9")];
+        for (form, said) in [(&shred, "The two numbers differ."), (&unknown, "Nobody has this record number.")] {
+            let refused = officer.post("/keys/shred", form).await;
+            assert_eq!(refused.status().as_u16(), 422);
+            let page = refused.text().await.unwrap();
+            assert!(page.contains(&format!("<p role=\"alert\">{said} Nothing was destroyed.")), "{page}");
+        }
+        assert_eq!(counts(), before, "nothing was destroyed");
+        assert!(officer.get("/keys").await.text().await.unwrap().contains("version 2"), "nothing was rotated");
+
+        let rotated = officer.post("/keys/rotate", &[]).await.text().await.unwrap();
+        assert!(rotated.contains(" domain keys are now under local:") && rotated.contains(" version 3."), "{rotated}");
+        let destroyed = officer.post("/keys/shred", &twice).await.text().await.unwrap();
+        assert!(destroyed.contains("<p role=\"status\">Destroyed: 1 key and 3 index tags; "), "{destroyed}");
+        assert_eq!(counts(), (before.0 - 1, before.1 - 1));
+        for page in [page, rotated, destroyed] {
+            assert_clean("a page of the officer", page.as_bytes());
+        }
+    });
+    drop(clinic);
+    let report = String::from_utf8(place.run().stdout).unwrap();
+    assert!(report.starts_with("No patient of the import has"), "{report}");
+    assert!(report.contains("27 safeguards shown, 0 failed."), "{report}");
+    for kind in ["key.rewrap", "key.rewrap_begin", "key.shred_begin"] {
+        let by = format!("phi_audit_entry WHERE kind = '{kind}' AND actor LIKE '%m.halloran%' AND session IS NOT NULL");
+        assert_eq!(place.count(&by), 3, "{kind}");
+    }
 }
