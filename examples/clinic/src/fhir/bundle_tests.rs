@@ -77,6 +77,13 @@ fn bad_bundles_are_refused_with_their_reason() {
 }
 
 #[test]
+fn the_number_of_entries_is_bounded_before_they_are_read() {
+    let entries = |number| bundle(&vec!["{}".to_owned(); number]);
+    assert_eq!(fault(&entries(MAX_ENTRIES)), FaultKind::NoResource.at(1));
+    assert_eq!(fault(&entries(MAX_ENTRIES + 1)), FaultKind::TooManyEntries.whole());
+}
+
+#[test]
 fn size_is_bounded_before_anything_is_parsed() {
     let endless = io::repeat(b' ');
     assert_eq!(Bundle::read(endless).unwrap().unwrap_err(), FaultKind::Oversized.whole());

@@ -1,6 +1,7 @@
 //! Bundles that must not come in, and what is left when one does not.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use crate::support::{PATIENT, Place, bundle, entry, one_line, patient};
 
@@ -30,6 +31,12 @@ fn an_oversized_bundle_is_refused() {
     let mut json = bundle(&[entry("p", PATIENT)]);
     json.push_str(&" ".repeat(17 << 20));
     refused(json, "larger than 16 MiB; split the bundle");
+}
+
+#[test]
+fn a_bundle_of_too_many_entries_is_refused() {
+    let entries: Vec<_> = (0..=20_000).map(|number| patient(&format!("p{number}"), &format!("N-{number}"))).collect();
+    refused(bundle(&entries), "more than 20000 entries; split the bundle");
 }
 
 #[test]
@@ -82,6 +89,35 @@ fn an_import_goes_on_where_it_stopped() {
     place.bundle("3.json", "]");
     assert!(one_line(&place.run()).contains("bundle 3 of 3"));
     assert_eq!((place.count("clinic_patients"), place.count("clinic_bundles")), (2, 2));
+}
+
+/// `script` gives it a terminal.
+#[test]
+fn an_import_shows_its_progress_on_a_terminal() {
+    let place = Place::new();
+    for number in 0..20 {
+        place.bundle(
+            &format!("Quill_{number:02}.json"),
+            bundle(&[patient(&format!("p{number}"), &format!("M-{number}"))]),
+        );
+    }
+    place.bundle("zzz.json", "{");
+    let program = place.command();
+    let words = std::iter::once(program.get_program()).chain(program.get_args());
+    let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line.join(" "), "/dev/null"]).stdin(Stdio::null()).env("TERM", "xterm");
+    terminal.env_remove("NO_COLOR").env_remove("CLINIC_PASSPHRASE");
+    let output = terminal.output().expect("script of util-linux");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+
+    let shown = text.split(" of 21 bundles, ").map(|before| before.rsplit(' ').next().unwrap_or_default().parse().ok());
+    let shown: Vec<u32> = shown.flatten().collect();
+    assert!(shown.len() >= 2 && shown.is_sorted() && shown[0] < shown[shown.len() - 1], "{shown:?} in {text:?}");
+    assert!(shown.iter().all(|done| (0..=20).contains(done)), "{shown:?}");
+    assert!(text.contains("importing ") && text.contains(" left"), "{text:?}");
+    assert!(text.contains("bundle 21 of 21 (path ") && !text.contains("Quill"), "{text:?}");
 }
 
 #[test]
