@@ -40,11 +40,14 @@ impl Records {
         Ok(ids)
     }
 
-    /// Nothing is left to do for this patient.
-    pub(super) async fn end(&self, patient: &SubjectId) -> Result<(), Failure> {
-        let query = sqlx::query("DELETE FROM clinic_imports WHERE patient = ?").bind(patient.expose());
-        query.execute(&self.db).await.doing(DOING)?;
-        Ok(())
+    /// Nothing is left to do for these patients.
+    pub(super) async fn end(&self, patients: &[SubjectId]) -> Result<(), Failure> {
+        let mut tx = self.db.begin_with("BEGIN IMMEDIATE").await.doing(DOING)?;
+        for patient in patients {
+            let query = sqlx::query("DELETE FROM clinic_imports WHERE patient = ?").bind(patient.expose());
+            query.execute(&mut *tx).await.doing(DOING)?;
+        }
+        tx.commit().await.doing(DOING)
     }
 
     /// Records the patients that came in before the process could say so. Belongs before every import.
@@ -57,7 +60,7 @@ impl Records {
                 let documents = u64::try_from(row.try_get::<i64, _>(0).doing(DOING)?).unwrap_or_default();
                 record_done(&patient, documents, &*audit.recorder(), clock).await?;
             }
-            self.end(&patient).await?;
+            self.end(&[patient]).await?;
         }
         Ok(())
     }
@@ -69,7 +72,7 @@ impl Records {
         for patient in &left {
             let shredded = self.shred(patient).await?;
             recorder.record(shredded.activity(clock.now())).await.doing(DOING)?;
-            self.end(patient).await?;
+            self.end(core::slice::from_ref(patient)).await?;
         }
         Ok(left.len())
     }

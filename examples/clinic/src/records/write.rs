@@ -87,8 +87,8 @@ impl Records {
         // From here on they are stored, whatever happens; `settle` records whom this does not get to.
         for patient in &patients {
             record_done(&patient.id, patient.documents.len() as u64, recorder, clock).await?;
-            self.end(&patient.id).await?;
         }
+        self.end(&ids).await?;
         Ok(Stored::New(ids))
     }
 
