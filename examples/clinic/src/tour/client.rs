@@ -43,9 +43,12 @@ impl Client {
         // Cargo unifies features: where something else in the build turns on reqwest's TLS, its client wants a process-wide
         // provider even for plain HTTP. One that is installed already is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        // A server that refuses a form without reading it closes the connection. Who sends the next request on it may or may
+        // not have noticed; browsers send it again, this client would fail.
+        let http = http.pool_max_idle_per_host(0);
         Ok(Self {
-            http: http.doing("setting up the tour's browser")?,
+            http: http.build().doing("setting up the tour's browser")?,
             base: format!("http://127.0.0.1:{port}"),
             cookie: None,
         })
