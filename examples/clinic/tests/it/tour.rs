@@ -332,7 +332,7 @@ fn the_security_officer_alone_rotates_and_destroys() {
     drop(clinic);
     let output = place.run();
     let (report, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(report.starts_with("No patient of the import has"), "{report}{errors}");
+    assert!(report.starts_with("No patient of the import has"), "{}: {report}{errors}", output.status);
     assert!(report.contains("27 safeguards shown, 0 failed."), "{report}");
     for kind in ["key.rewrap", "key.rewrap_begin", "key.shred_begin"] {
         let by = format!("phi_audit_entry WHERE kind = '{kind}' AND actor LIKE '%m.halloran%' AND session IS NOT NULL");
