@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::IntoRawFd;
 use std::path::Path;
 
 use serde_json::Value;
@@ -169,7 +170,7 @@ impl Scanner {
                 read += more;
                 leaks.extend(found);
             } else {
-                let bytes = match fs::read(entry.path()) {
+                let bytes = match read_unclosed(&entry.path()) {
                     Ok(bytes) => bytes,
                     // The clinic is running: a temporary file was renamed or removed between the listing and the look.
                     Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
@@ -181,6 +182,17 @@ impl Scanner {
         }
         Ok((read, leaks))
     }
+}
+
+/// Reads a file of the running clinic and leaves it open until the process ends: closing a file takes every POSIX lock of
+/// the process on it away, SQLite's included, and the next program that opens the database would think it nobody's,
+/// truncate its shared memory and so kill this one.
+pub(crate) fn read_unclosed(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    let read = file.read_to_end(&mut bytes);
+    let _never_closed = file.into_raw_fd();
+    read.map(|_| bytes)
 }
 
 const fn place(prefix: [u8; 3]) -> (usize, u64) {

@@ -7,6 +7,7 @@ use super::Tour;
 use super::made_up::MadeUp;
 use super::step::{Measured, Miss, expect};
 use crate::failure::Doing;
+use crate::leak::read_unclosed;
 use crate::records::By;
 
 impl Tour<'_> {
@@ -61,7 +62,7 @@ impl Tour<'_> {
         for end in ["", "-wal", "-journal"] {
             let mut path = database.clone().into_os_string();
             path.push(end);
-            let Ok(bytes) = std::fs::read(path) else { continue };
+            let Ok(bytes) = read_unclosed(path.as_ref()) else { continue };
             if bytes.windows(needle.len()).any(|part| part == needle) {
                 return Ok(true);
             }
