@@ -144,7 +144,8 @@ impl Backup {
             let (found, skipped_links) = match &source {
                 Source::Folder(folder) => {
                     refuse_inside(folder, &target)?;
-                    source::walk(folder, links)?
+                    let (found, skipped) = source::walk(folder, links)?;
+                    (runtime.block_on(source::tell_databases(found))?, skipped)
                 }
                 Source::Database(path) => (vec![source::database(path)?], 0),
             };

@@ -1,5 +1,6 @@
 //! What is saved: the files of a folder, and databases as of one moment.
 
+use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use super::manifest::is_plain;
 
 /// How a database file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
+/// Bytes of the smallest page of a database; that of every other is a multiple of it.
+const SMALLEST_PAGE: u64 = 512;
 /// What lies beside a database in use, and is part of no copy of it.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -66,7 +69,8 @@ pub(super) fn walk(folder: &Path, links: Unwanted) -> Result<(Vec<Found>, usize)
                 folders.push((format!("{path}/"), entry.path()));
                 Kind::Folder
             } else if metadata.is_file() {
-                kind(&entry.path())?
+                // Until `tell_databases` has looked.
+                Kind::File
             } else {
                 return Err(BackupError::Special { entry: found.len() });
             };
@@ -74,14 +78,31 @@ pub(super) fn walk(folder: &Path, links: Unwanted) -> Result<(Vec<Found>, usize)
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    let databases: Vec<String> =
-        found.iter().filter(|found| found.kind == Kind::Database).map(|found| found.path.clone()).collect();
-    let of_database = |path: &str| {
-        let base = COMPANIONS.iter().find_map(|suffix| path.strip_suffix(suffix));
-        base.is_some_and(|base| databases.binary_search_by(|database| database.as_str().cmp(base)).is_ok())
-    };
-    found.retain(|found| !of_database(&found.path));
     Ok((found, skipped))
+}
+
+/// Finds out which of the files are databases, and leaves out what lies beside them.
+///
+/// Nothing of a database is opened here but by SQLite itself: closing any descriptor of a file takes away the POSIX locks of the
+/// whole process on it, and with them those of an application that has the database open and saves itself.
+pub(super) async fn tell_databases(found: Vec<Found>) -> Result<Vec<Found>, BackupError> {
+    let files = found.iter().filter(|found| found.kind == Kind::File);
+    // A file's name is longer than that of what it lies beside, which is looked at first.
+    let mut by_length = files.map(|found| (found.path.clone(), &found.at, found.metadata.len())).collect::<Vec<_>>();
+    by_length.sort_by_key(|(path, ..)| path.len());
+    let (mut databases, mut beside) = (HashSet::new(), HashSet::new());
+    for (path, at, length) in by_length {
+        let base = COMPANIONS.iter().find_map(|suffix| path.strip_suffix(suffix));
+        if base.is_some_and(|base| databases.contains(base)) {
+            beside.insert(path);
+        } else if is_database(at, length).await? {
+            databases.insert(path);
+        }
+    }
+    let kept = found.into_iter().filter(|found| !beside.contains(&found.path));
+    Ok(kept
+        .map(|found| if databases.contains(&found.path) { Found { kind: Kind::Database, ..found } } else { found })
+        .collect())
 }
 
 /// One database, which is found whatever its place.
@@ -93,11 +114,29 @@ pub(super) fn database(path: &Path) -> Result<Found, BackupError> {
     Ok(Found { path: name.to_owned(), at: path.to_owned(), kind: Kind::Database, metadata })
 }
 
-fn kind(path: &Path) -> Result<Kind, BackupError> {
-    let mut begin = Vec::with_capacity(SQLITE.len());
-    let file = File::open(path).map_err(BackupError::io("reading a file"))?;
-    file.take(SQLITE.len() as u64).read_to_end(&mut begin).map_err(BackupError::io("reading a file"))?;
-    Ok(if begin == SQLITE { Kind::Database } else { Kind::File })
+async fn is_database(path: &Path, length: u64) -> Result<bool, BackupError> {
+    // A database in use consists of whole pages; one that was cut off is nobody's to lock.
+    if length == 0 || !length.is_multiple_of(SMALLEST_PAGE) {
+        let mut begin = Vec::with_capacity(SQLITE.len());
+        let file = File::open(path).map_err(BackupError::io("reading a file"))?;
+        file.take(SQLITE.len() as u64).read_to_end(&mut begin).map_err(BackupError::io("reading a file"))?;
+        return Ok(begin == SQLITE);
+    }
+    let asked = async {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
+        let mut file = options.connect().await?;
+        let answer = sqlx::query("PRAGMA schema_version").fetch_one(&mut file).await;
+        file.close().await?;
+        answer
+    };
+    match asked.await {
+        // SQLITE_NOTADB
+        Err(error) if error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "26") => {
+            Ok(false)
+        }
+        // What else is wrong with a database is said when it is copied.
+        _ => Ok(true),
+    }
 }
 
 /// The time of the last change, in microseconds since 1970.

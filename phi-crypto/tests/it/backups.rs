@@ -177,6 +177,61 @@ async fn a_database_is_saved_as_of_one_moment_while_it_is_written_to() {
     assert_eq!(names(&world.at("data")).iter().filter(|name| name.starts_with(".phi")).count(), 0);
 }
 
+const LOCKED: &str = "PHI_CRYPTO_TEST_LOCKED_DATABASE";
+
+/// Runs in a process of its own.
+#[tokio::test]
+async fn child_that_may_not_write() {
+    let Ok(path) = std::env::var(LOCKED) else { return };
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::ZERO);
+    let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+    let refused = database.begin_with("BEGIN IMMEDIATE").await.err().unwrap();
+    let code = refused.as_database_error().and_then(|error| error.code()).unwrap();
+    assert_eq!(code.parse::<u32>().unwrap() & 0xff, 5, "SQLITE_BUSY");
+}
+
+/// Locks of a process on a file end when it closes any descriptor of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_saves_its_own_database_keeps_its_locks_on_it() {
+    for mode in [SqliteJournalMode::Wal, SqliteJournalMode::Delete] {
+        let world = World::new().await;
+        let path = world.at("data/clinic.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).journal_mode(mode);
+        let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+        run(&mut database, "CREATE TABLE note (text TEXT)").await;
+        let transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let others_may_not_write = || {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            let child =
+                child.args(["backups::child_that_may_not_write", "--exact"]).env(LOCKED, &path).output().unwrap();
+            assert!(child.status.success(), "{mode:?}: {}", String::from_utf8_lossy(&child.stdout));
+        };
+        others_may_not_write();
+        let saved = world.save(Backup::of_folder(world.at("data"))).await.unwrap();
+        assert_eq!(saved.files, 1);
+        others_may_not_write();
+        transaction.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_looks_like_a_database_or_its_log_is_saved_as_it_is() {
+    let world = World::new().await;
+    for (name, bytes) in [
+        ("text", vec![b'x'; 4096]),
+        ("text-wal", vec![b'y'; 512]),
+        ("no.db-journal", vec![b'z'; 100]),
+        ("empty", Vec::new()),
+        ("empty-shm", Vec::new()),
+    ] {
+        fs::write(world.at("data").join(name), bytes).unwrap();
+    }
+    let before = tree(&world.at("data"));
+    let _saved = world.save(Backup::of_folder(world.at("data"))).await.unwrap();
+    let _restored = world.restore().await.unwrap();
+    assert_eq!(tree(&world.at("restored")), before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn key_tables_stay_out() {
     let world = World::new().await;

@@ -16,7 +16,7 @@ const IDENTIFYING: [&str; 26] = [
     "77 Larkspur Crescent",
     "Tumbledown",
     "Larch County",
-    "02139",
+    "Massachusetts, 02139",
     "Fogharbour",
     "42.376043",
     "1931-02-28",
