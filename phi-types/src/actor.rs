@@ -172,6 +172,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_actor_keeps_its_kind_and_id() {
+        for (made, kind, id) in [
+            (Actor::human("dr.osei"), ActorKind::Human, "dr.osei"),
+            (Actor::service("importer"), ActorKind::Service, "importer"),
+            (Actor::patient_proxy("ada.l"), ActorKind::PatientProxy, "ada.l"),
+        ] {
+            let made = made.unwrap();
+            assert_eq!((made.kind(), made.id()), (kind, id));
+        }
+    }
+
+    #[test]
     fn shared_accounts_are_refused_in_any_case_unless_allowed_by_name() {
         for name in GENERIC {
             assert_eq!(Actor::human(name), Err(InvalidId::Generic));

@@ -127,4 +127,10 @@ mod tests {
         }
         assert_eq!(Purpose::from_code("treat"), None);
     }
+
+    #[test]
+    fn four_purposes_are_accounted_for() {
+        let accounted = Purpose::ALL.into_iter().filter(|purpose| purpose.is_accountable()).collect::<Vec<_>>();
+        assert_eq!(accounted, [Purpose::PublicHealth, Purpose::Research, Purpose::Legal, Purpose::Marketing]);
+    }
 }

@@ -100,6 +100,35 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_equal_ordered_and_hashed_as_their_text_is() {
+        use std::collections::{BTreeSet, HashSet};
+
+        // On both sides of what is kept in the value itself.
+        let long = ["x".repeat(38), "x".repeat(39), "x".repeat(40)];
+        let texts = ["7431", "7432", "a", "ab", &long[0], &long[1], &long[2]];
+        let ids = texts.map(|text| SubjectId::new(text).unwrap());
+        for (one, text) in ids.iter().zip(texts) {
+            assert_eq!(one.expose(), text);
+            for (other, other_text) in ids.iter().zip(texts) {
+                assert_eq!(one == other, text == other_text);
+                assert_eq!(
+                    (one.cmp(other), one.partial_cmp(other)),
+                    (text.cmp(other_text), Some(text.cmp(other_text)))
+                );
+            }
+        }
+        let again = texts.map(|text| SubjectId::new(text).unwrap());
+        assert_eq!(ids.iter().chain(&again).collect::<HashSet<_>>().len(), texts.len());
+        assert_eq!(ids.iter().chain(&again).collect::<BTreeSet<_>>().len(), texts.len());
+        let hash = |id: &SubjectId| {
+            use core::hash::BuildHasher as _;
+            std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(id)
+        };
+        assert_ne!(hash(&ids[0]), hash(&ids[1]));
+        assert_eq!(hash(&ids[0]), hash(&again[0]));
+    }
+
+    #[test]
     fn no_format_prints_the_id() {
         let id = SubjectId::new("MRN-00412").unwrap();
         for text in [format!("{id}"), format!("{id:?}"), format!("{id:#?}"), format!("{:?}", Some(&id))] {
