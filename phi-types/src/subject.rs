@@ -131,6 +131,7 @@ mod tests {
     #[test]
     fn no_format_prints_the_id() {
         let id = SubjectId::new("MRN-00412").unwrap();
+        assert_eq!(format!("{id} {id:?}"), "[subject] SubjectId([subject])");
         for text in [format!("{id}"), format!("{id:?}"), format!("{id:#?}"), format!("{:?}", Some(&id))] {
             assert!(!text.contains("00412"), "{text}");
         }

@@ -64,7 +64,7 @@ impl Keys {
                 generation = generation.chained(self.0.root.chain(&self.0.store.tombstones().await?));
             }
             let rows = self.0.store.remains(&slot).await?;
-            let now = self.0.data.gate.clock.now();
+            let now = self.now_after(current);
             let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
             if let Some(anchored) = &self.0.anchored {
                 // First: a store that is restored between the two knows nothing of it.
@@ -137,7 +137,7 @@ impl Keys {
             generation = generation.chained(self.0.root.chain(&sql::tombstones(&mut savepoint).await?));
         }
         let rows = sql::remains(&mut savepoint, &slot).await?;
-        let now = self.0.data.gate.clock.now();
+        let now = self.now_after(current);
         let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
         if sql::apply(&mut savepoint, &plan.change).await? != Committed::Done {
             return Err(Error::Contended);
@@ -178,7 +178,7 @@ impl Keys {
                 generation = generation.chained(self.0.root.chain(&sql::tombstones(&mut savepoint).await?));
             }
             let rows = sql::remains(&mut savepoint, &slot).await?;
-            let now = self.0.data.gate.clock.now();
+            let now = self.now_after(current);
             let plan = self.0.root.shred(&slot, &rows, (current, &generation), &[], now)?;
             if sql::apply(&mut savepoint, &plan.change).await? == Committed::Done {
                 savepoint.commit().await.map_err(StoreError::from)?;

@@ -208,6 +208,10 @@ async fn a_clock_that_is_behind_opens_no_window_before_its_time() {
     for kid in [data, index] {
         let _ = here.destroy(kid, &none).await.unwrap();
     }
+    // Nor says a certificate that a key was gone before it was.
+    behind.set(Timestamp::from_unix_seconds(1_700_000_000));
+    let at = here.shred(&subject("c")).await.unwrap().at;
+    assert_eq!(there.shred(&subject("d")).await.unwrap().at, at);
     // Nor before the last change of the key itself.
     let old = here.data_key(&patient("b")).await.unwrap().kid();
     let _ = here.rotate_data_key(&patient("b")).await.unwrap();
