@@ -196,10 +196,11 @@ async fn signers_rotation_and_shredding_are_approved() {
     let (services, signer) = approved_in(keys.signer("audit")).await;
     assert_eq!(services, DERIVE + 1);
     signer.unwrap();
-    // The name of the scope and its one row checked; a key drawn, named, wrapped and written; the old row written.
+    // The name of the scope, its one row and the generation row checked; a key drawn, named, wrapped and written; the old row
+    // written.
     let seal = DRAW + MESSAGE_KEY + 1;
     let (services, rotated) = approved_in(keys.rotate_data_key(&scope)).await;
-    assert_eq!(services, 2 + (DRAW + DERIVE + seal + 1) + 1);
+    assert_eq!(services, 3 + (DRAW + DERIVE + seal + 1) + 1);
     let _ = rotated.unwrap();
     // The generation row, the rows of three domain keys and their digest checked; a key drawn, named, wrapped as in the test
     // above, and written; the digest, the generation row and the old row written.

@@ -6,7 +6,7 @@ use crate::backend::Backend;
 use crate::derive::{KEY_LEN, Label};
 use crate::error::Error;
 use crate::f1::{self, MessageKey, Nonce, Suite};
-use crate::kms::{self, Carrier, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
+use crate::kms::{self, Carrier, Holder, KekSet, Kms, KmsError, Rewrap, WrapContext, Wrapped};
 use crate::store::KeyRow;
 use crate::tlv::Writer;
 
@@ -166,9 +166,11 @@ pub(super) fn decode(row: &KeyRow) -> Result<Vec<DomainCopy>, Error> {
     if rest.is_empty() { Ok(copies) } else { Err(rejected()) }
 }
 
-/// The KEKs that hold a copy of a domain key.
-pub(super) fn kek_ids(row: &KeyRow) -> Result<Vec<String>, Error> {
-    Ok(decode(row)?.iter().map(|copy| copy.carrier.kek_id().to_owned()).collect())
+/// What holds the copies of a domain key.
+pub(super) fn holders(row: &KeyRow) -> Result<Vec<Holder>, Error> {
+    let holder =
+        |carrier: &Wrapped| Holder { kek_id: carrier.kek_id().to_owned(), version: carrier.kek_version().to_owned() };
+    Ok(decode(row)?.iter().map(|copy| holder(&copy.carrier)).collect())
 }
 
 #[cfg(test)]

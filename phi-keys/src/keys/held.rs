@@ -1,6 +1,7 @@
 //! The domain keys that this process holds: a handful, each asked of a KMS once in a long while.
 
 use core::fmt;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use zeroize::Zeroizing;
@@ -12,6 +13,7 @@ use super::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::derive::KEY_LEN;
 use crate::error::Error;
 use crate::id::FullId;
+use crate::kms::Holder;
 use crate::scope::KeyUse;
 use crate::store::KeyRow;
 
@@ -28,8 +30,8 @@ pub(super) struct Held {
     pub(super) is_active: bool,
     /// The MAC of the row that it came from.
     pub(super) row_mac: [u8; 32],
-    /// The KEKs that hold a copy of it.
-    pub(super) keks: Vec<String>,
+    /// What holds its copies.
+    pub(super) holders: Vec<Holder>,
     pub(super) cell: Arc<Cell>,
     /// When a KMS was asked for it.
     pub(super) asked: Moment,
@@ -77,8 +79,8 @@ impl HeldKeys {
         asked: Moment,
     ) -> Result<Held, Error> {
         let cell = Cell::new(key, full_id, &self.gate, lease.until(asked.plus(self.limits.age)));
-        let keks = envelope::kek_ids(row)?;
-        Ok(Held { key_use: row.slot.key_use, is_active: false, row_mac: row.mac, keks, cell, asked })
+        let holders = envelope::holders(row)?;
+        Ok(Held { key_use: row.slot.key_use, is_active: false, row_mac: row.mac, holders, cell, asked })
     }
 
     /// The key of a row that cannot be unwrapped again, within the grace for outages.
@@ -119,6 +121,13 @@ impl HeldKeys {
     /// The domain keys of a use, whether their leases last or not.
     pub(super) fn full_ids(&self, key_use: KeyUse) -> Vec<FullId> {
         self.read().iter().filter(|held| held.key_use == key_use).map(|held| held.cell.full_id).collect()
+    }
+
+    /// The versions of a KEK that hold a key of this process, each once.
+    pub(super) fn versions_of(&self, kek_id: &str) -> BTreeSet<String> {
+        let held = self.read();
+        let holders = held.iter().flat_map(|held| &held.holders).filter(|holder| holder.kek_id == kek_id);
+        holders.map(|holder| holder.version.clone()).collect()
     }
 
     /// Whether there is such a key.

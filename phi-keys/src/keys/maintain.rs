@@ -10,13 +10,41 @@ use super::Keys;
 use super::cache::Cache;
 use super::held::{Held, HeldKeys};
 use crate::id::FullId;
-use crate::kms::{KekStatus, Kms, KmsError, KmsEvent, Sleeper, within};
+use crate::kms::{Holder, KekState, KekStatus, Kms, KmsError, KmsEvent, KmsFuture, Sleeper, within};
 
 /// The shortest interval of anything that is done again and again.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// A KEK and what it said of itself.
-type Said = (String, Result<KekStatus, KmsError>);
+/// What a KEK said of itself.
+struct Said {
+    kek_id: String,
+    status: Result<KekStatus, KmsError>,
+    /// And of the versions that hold a key of this process, other than the one that wraps now.
+    versions: Vec<(String, Result<Option<KekState>, KmsError>)>,
+}
+
+impl Said {
+    /// Whether it takes back what is wrapped under a version.
+    fn denies(&self, version: &str) -> bool {
+        match self.versions.iter().find(|(name, _)| name == version).map(|(_, said)| said) {
+            Some(Ok(Some(state))) => !state.is_usable(),
+            Some(Err(error)) if error.is_denial() || matches!(error, KmsError::UnknownVersion) => true,
+            _ => self.denies_all(),
+        }
+    }
+
+    fn denies_any(&self) -> bool {
+        self.denies_all() || self.versions.iter().any(|(version, _)| self.denies(version))
+    }
+
+    /// Whether it takes back what is wrapped under the version that wraps now, and under those of which it said nothing.
+    fn denies_all(&self) -> bool {
+        match &self.status {
+            Ok(status) => !status.state.is_usable(),
+            Err(error) => error.is_denial(),
+        }
+    }
+}
 
 /// What the KEKs said of themselves, and what was forgotten therefore.
 #[derive(Debug, Clone)]
@@ -39,8 +67,9 @@ pub struct Forgotten {
 }
 
 impl Keys {
-    /// Asks every KEK once whether it stands. When one was disabled, is being or was destroyed, or refuses the caller, every
-    /// domain key that only it could unwrap is forgotten, with the data keys below it, and every lease on them ends at once.
+    /// Asks every KEK once whether it stands, and each of its versions that a key in memory was wrapped under. When one was
+    /// disabled, is being or was destroyed, or refuses the caller, every domain key that only it could unwrap is forgotten,
+    /// with the data keys below it, and every lease on them ends at once.
     /// What "only it" means is what the [`KekSet`](crate::KekSet) would do: by default a KEK that says no is not passed
     /// over.
     ///
@@ -48,8 +77,7 @@ impl Keys {
     /// ([`KeysBuilder::domain_key_age`](crate::KeysBuilder::domain_key_age)) sees to that. A caller who may unwrap but not
     /// ask for the status is taken for refused, and asks the KMS for each domain key again after every check: grant both.
     pub async fn check_keks(&self) -> KekCheck {
-        let asked = self.0.keks.all().map(|kek| boxed(async move { (kek.kek_id().to_owned(), kek.status().await) }));
-        self.judge(all(asked.collect()).await)
+        self.judge(self.ask_all(None).await)
     }
 
     /// Does [`check_keks`](Self::check_keks) every `interval`, for as long as the caller drives this future: spawn it, or
@@ -83,15 +111,7 @@ impl Keys {
         let clock = &self.0.data.gate.clock;
         loop {
             let began = clock.monotonic();
-            let asked = self.0.keks.all().map(|kek| {
-                let limit = sleeper.sleep(interval);
-                boxed(async move {
-                    let status = within(kek.status(), limit).await;
-                    (kek.kek_id().to_owned(), status.unwrap_or_else(|| Err(KmsError::unavailable("no status in time"))))
-                })
-            });
-            let said = all(asked.collect()).await;
-            let _ = self.judge(said);
+            let _ = self.judge(self.ask_all(Some((&sleeper, interval))).await);
             let taken = clock.monotonic().saturating_sub(began);
             sleeper.sleep(interval.saturating_sub(taken).max(SHORTEST)).await;
         }
@@ -114,25 +134,49 @@ impl Keys {
         }
     }
 
-    /// Forgets what only KEKs that say no could unwrap.
-    fn judge(&self, statuses: Vec<Said>) -> KekCheck {
-        let denies = |(_, status): &&Said| match status {
-            Ok(status) => !status.state.is_usable(),
-            Err(error) => error.is_denial(),
-        };
-        let denying = statuses.iter().filter(denies).map(|(kek_id, _)| kek_id.as_str()).collect::<Vec<_>>();
-        let lost = |held: &Held| {
-            let holds = |kek_id: &str| held.keks.iter().any(|held| held == kek_id);
-            !self.0.keks.could_unwrap(holds, |kek_id| denying.contains(&kek_id))
-        };
-        let forgotten = if denying.is_empty() { Forgotten::default() } else { self.forget_domains(lost) };
-        if forgotten != Forgotten::default() {
-            let Forgotten { domain_keys, data_keys } = forgotten;
-            for kek_id in denying {
-                self.0.keks.tell(&KmsEvent::Forgotten { kek_id, domain_keys, data_keys });
+    /// Asks all KEKs at once, so that one that is slow keeps no other waiting.
+    async fn ask_all(&self, limit: Option<Limit<'_>>) -> Vec<Said> {
+        all(self.0.keks.all().map(|kek| boxed(self.ask(&**kek, limit))).collect()).await
+    }
+
+    async fn ask(&self, kek: &dyn Kms, limit: Option<Limit<'_>>) -> Said {
+        let mut said =
+            Said { kek_id: kek.kek_id().to_owned(), status: in_time(kek.status(), limit).await, versions: Vec::new() };
+        let newest = said.status.as_ref().ok().and_then(|status| status.version.clone());
+        for version in self.0.domains.held.versions_of(kek.kek_id()) {
+            let is_away = |error: &KmsError| error.is_transient();
+            if said.status.as_ref().is_err_and(is_away) {
+                break;
+            }
+            if newest.as_ref() == Some(&version) {
+                continue;
+            }
+            let state = in_time(kek.version_state(&version), limit).await;
+            let stop = state.as_ref().is_err_and(is_away);
+            said.versions.push((version, state));
+            if stop {
+                break;
             }
         }
-        KekCheck { statuses, forgotten }
+        said
+    }
+
+    /// Forgets what only KEKs that say no could unwrap.
+    fn judge(&self, said: Vec<Said>) -> KekCheck {
+        let is_denied = |holder: &Holder| {
+            let kek = said.iter().find(|said| said.kek_id == holder.kek_id);
+            kek.is_some_and(|kek| kek.denies(&holder.version))
+        };
+        let lost = |held: &Held| !self.0.keks.could_unwrap(&held.holders, is_denied);
+        let forgotten =
+            if said.iter().any(Said::denies_any) { self.forget_domains(lost) } else { Forgotten::default() };
+        if forgotten != Forgotten::default() {
+            let Forgotten { domain_keys, data_keys } = forgotten;
+            for kek in said.iter().filter(|kek| kek.denies_any()) {
+                self.0.keks.tell(&KmsEvent::Forgotten { kek_id: &kek.kek_id, domain_keys, data_keys });
+            }
+        }
+        KekCheck { statuses: said.into_iter().map(|said| (said.kek_id, said.status)).collect(), forgotten }
     }
 
     /// Forgets domain keys, and the data keys below them.
@@ -152,6 +196,18 @@ impl Keys {
 pub(super) fn forget(held: &HeldKeys, cache: &Cache, which: impl Fn(&Held) -> bool) -> Forgotten {
     let gone = held.revoke(which);
     Forgotten { domain_keys: gone.len(), data_keys: cache.revoke(|entry| gone.contains(&entry.origin.parent)) }
+}
+
+/// How long one call may take.
+type Limit<'a> = (&'a dyn Sleeper, Duration);
+
+async fn in_time<T>(call: KmsFuture<'_, T>, limit: Option<Limit<'_>>) -> Result<T, KmsError> {
+    match limit {
+        None => call.await,
+        Some((sleeper, limit)) => {
+            within(call, sleeper.sleep(limit)).await.unwrap_or_else(|| Err(KmsError::unavailable("no answer in time")))
+        }
+    }
 }
 
 type Asked<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;

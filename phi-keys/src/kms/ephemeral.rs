@@ -173,6 +173,16 @@ impl Kms for EphemeralKeyring {
         })
     }
 
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            let (state, now) = (self.state(), self.clock.now());
+            let whole = state.life.at(now).state;
+            let named = state.versions.iter().find(|one| one.kek.version.to_string() == version);
+            let own = named.map_or(KekState::Destroyed, |version| version.life.at(now).state);
+            Ok(Some(if whole.is_usable() { own } else { whole }))
+        })
+    }
+
     fn root_pin(&self) -> Option<&dyn RootPin> {
         Some(self)
     }

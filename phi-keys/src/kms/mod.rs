@@ -48,7 +48,7 @@ mod wrap_only;
 mod wrapped;
 
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, ready};
 use core::pin::Pin;
 use std::sync::Arc;
 
@@ -60,6 +60,7 @@ pub use error::KmsError;
 pub(crate) use kek::Kek;
 pub use layer::{CircuitBreaker, CircuitOpen, Observed, RateLimit, Retry, RetryPolicy, TimedOut, Timeout};
 pub use observer::{KmsCall, KmsEvent, KmsObserver};
+pub(crate) use set::Holder;
 pub(crate) use set::wrap_with;
 pub use set::{KekPolicy, KekSet, KekSetBuilder, OnTerminal};
 pub use status::{Capabilities, ContextBinding, KekState, KekStatus};
@@ -132,6 +133,16 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// [`KmsError`] when there is no answer.
     fn status(&self) -> KmsFuture<'_, KekStatus>;
 
+    /// Asks whether what is wrapped under one version of the KEK can be unwrapped now; a version that is no longer there is
+    /// [`KekState::Destroyed`]. Unless overridden `None`, without asking: the versions have no states of their own, and the
+    /// [`status`](Self::status) of the KEK is that of all of them.
+    ///
+    /// # Errors
+    /// [`KmsError`] when there is no answer.
+    fn version_state<'a>(&'a self, _version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(ready(Ok(None)))
+    }
+
     /// The place outside the key store where this KMS keeps the fingerprint of a store's root key, if it has one. Only for
     /// a KMS under which nobody can wrap who cannot unwrap: an empty place is filled with the first root key that this KMS
     /// unwraps.
@@ -167,6 +178,10 @@ impl<K: Kms + ?Sized> Kms for Arc<K> {
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         (**self).status()
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        (**self).version_state(version)
     }
 
     fn root_pin(&self) -> Option<&dyn RootPin> {

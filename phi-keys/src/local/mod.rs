@@ -197,6 +197,14 @@ impl Kms for LocalKeyring {
         })
     }
 
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            self.reload()?;
+            let is_there = self.state().keks.iter().any(|kek| kek.version.to_string() == version);
+            Ok(Some(if is_there { KekState::Enabled } else { KekState::Destroyed }))
+        })
+    }
+
     fn root_pin(&self) -> Option<&dyn RootPin> {
         Some(self)
     }

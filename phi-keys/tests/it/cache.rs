@@ -450,8 +450,8 @@ async fn two(
             log.lock().unwrap().push(format!("{kek_id} {domain_keys} {data_keys}"));
         }
     }));
-    let keys = Keys::builder(MemoryKeyStore::new()).keks(set.build().unwrap()).clock(clock).build().await.unwrap();
-    (keys, east, west)
+    let keys = Keys::builder(MemoryKeyStore::new()).keks(set.build().unwrap()).clock(clock);
+    (keys.refusal_age(Duration::ZERO).build().await.unwrap(), east, west)
 }
 
 #[tokio::test]
@@ -480,6 +480,35 @@ async fn a_check_forgets_what_only_a_kek_that_says_no_could_unwrap() {
     }
     let told = log.lock().unwrap().join(", ");
     assert_eq!(told, "east 2 1, east 2 1, west 2 1");
+}
+
+#[tokio::test]
+async fn a_check_forgets_what_an_older_version_that_says_no_could_unwrap() {
+    for on_terminal in [OnTerminal::Stop, OnTerminal::TryOthers] {
+        let (keys, east, west) = two(on_terminal, &Arc::default()).await;
+        let old = keys.domain_key(KeyUse::Index).await.unwrap();
+        let _ = (east.rotate().await.unwrap(), west.rotate().await.unwrap());
+        // Made under the second version.
+        let key = keys.data_key(&patient("a")).await.unwrap();
+        let first = KekTarget::Version("1".to_owned());
+        let _ = east.disable(&first).await.unwrap();
+        let stops = on_terminal == OnTerminal::Stop;
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, usize::from(stops), "{on_terminal:?}");
+        let _ = west.disable(&first).await.unwrap();
+        assert_eq!(keys.check_keks().await.forgotten.domain_keys, usize::from(!stops), "{on_terminal:?}");
+        assert!(!old.is_live() && keys.domain_key(KeyUse::Index).await.is_err());
+        assert_eq!((keys.cached(), keys.check_keks().await.forgotten.domain_keys), (1, 0), "{on_terminal:?}");
+        drop(key);
+
+        // The newest version is switched off, and what an older one holds stays.
+        let _ = (east.enable(&first).await.unwrap(), west.enable(&first).await.unwrap());
+        keys.domain_key(KeyUse::Index).await.unwrap();
+        let newest = KekTarget::Version("2".to_owned());
+        let _ = (east.disable(&newest).await.unwrap(), west.disable(&newest).await.unwrap());
+        let check = keys.check_keks().await.forgotten;
+        assert_eq!((check.domain_keys, check.data_keys, keys.cached()), (1, 1, 0), "{on_terminal:?}");
+        assert!(keys.domain_key(KeyUse::Index).await.is_ok(), "{on_terminal:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use phi_keys::{
-    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekStatus, Kms, KmsError, KmsEvent, KmsFuture,
-    KmsObserver, Rewrap, RootPin, Sleeper, WrapContext, Wrapped,
+    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsEvent,
+    KmsFuture, KmsObserver, Rewrap, RootPin, Sleeper, WrapContext, Wrapped,
 };
 use phi_types::ManualClock;
 use zeroize::Zeroizing;
@@ -210,6 +210,13 @@ impl Kms for Faulty {
         Box::pin(async move {
             self.next().await?;
             self.kms.status().await
+        })
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            self.next().await?;
+            self.kms.version_state(version).await
         })
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use azure_core::http::{DeserializeWith, JsonFormat, RequestContent, Response};
 use azure_core::time::OffsetDateTime;
-use azure_security_keyvault_keys::models::{Key, KeyAttributes, KeyOperationParameters, KeyOperationResult};
+use azure_security_keyvault_keys::models::{
+    Key, KeyAttributes, KeyClientGetKeyOptions, KeyOperationParameters, KeyOperationResult,
+};
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use phi_types::Timestamp;
 
@@ -142,6 +144,20 @@ impl AzureKms {
         }
     }
 
+    async fn ask_version(&self, version: &str) -> Result<Option<KekState>, KmsError> {
+        let options = KeyClientGetKeyOptions { key_version: Some(version.to_owned()), ..Default::default() };
+        match self.answer(self.client.get_key(self.key.as_str(), Some(options))).await {
+            Ok(key) if self.version_of(&key)? == version => Ok(Some(state(key.attributes.as_ref()))),
+            Ok(_) => Err(KmsError::Corrupt),
+            Err(failure) => match self.explained(failure, Some(version)).await {
+                // A version goes with its key only, so one that is missing beside others was never there.
+                KmsError::UnknownVersion => Ok(Some(KekState::Destroyed)),
+                KmsError::PendingDestruction => Ok(Some(KekState::PendingDestruction)),
+                error => Err(error),
+            },
+        }
+    }
+
     pub(super) fn version_of(&self, key: &Key) -> Result<String, KmsError> {
         let kid = key.key.as_ref().and_then(|key| key.kid.as_deref());
         kid.and_then(|kid| self.key.version_in(kid)).ok_or(KmsError::Corrupt)
@@ -238,6 +254,10 @@ impl Kms for AzureKms {
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         Box::pin(self.ask())
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(self.ask_version(version))
     }
 }
 

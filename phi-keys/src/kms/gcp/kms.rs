@@ -196,6 +196,10 @@ impl Kms for GcpKms {
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         Box::pin(self.ask())
     }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move { Ok(Some(state(&self.state_of(version).await?))) })
+    }
 }
 
 impl fmt::Debug for GcpKms {

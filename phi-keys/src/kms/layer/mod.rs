@@ -60,6 +60,13 @@ macro_rules! layer {
                 Box::pin(self.through($crate::kms::KmsCall::Status, move || self.inner.status()))
             }
 
+            fn version_state<'a>(
+                &'a self,
+                version: &'a str,
+            ) -> $crate::kms::KmsFuture<'a, Option<$crate::kms::KekState>> {
+                Box::pin(self.through($crate::kms::KmsCall::Status, move || self.inner.version_state(version)))
+            }
+
             fn root_pin(&self) -> Option<&dyn $crate::kms::RootPin> {
                 self.inner.root_pin()
             }

@@ -132,6 +132,14 @@ impl Kms for Pkcs11Kms {
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         Box::pin(self.ask())
     }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            let all = self.list().await?.versions;
+            let named = all.into_iter().find(|one| one.name == version);
+            Ok(Some(named.map_or(KekState::Destroyed, |version| version.state)))
+        })
+    }
 }
 
 /// A token adds versions and switches single versions off and on. It destroys at once and for ever, so that nothing is

@@ -62,6 +62,14 @@ struct Member {
     health: Health,
 }
 
+/// The version of a KEK under which a copy of a key is wrapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) kek_id: String,
+    /// In the KMS's own words; empty where it named none.
+    pub(crate) version: String,
+}
+
 /// Under which KEKs a key is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -163,12 +171,12 @@ impl KekSet {
         self.0.watch.tell(event);
     }
 
-    /// Whether a key whose copies some of the KEKs hold could be unwrapped while some of them deny it.
-    pub(crate) fn could_unwrap(&self, holds: impl Fn(&str) -> bool, denies: impl Fn(&str) -> bool) -> bool {
-        let mut holders = self.kek_ids().filter(|kek_id| holds(kek_id));
+    /// Whether a key with such copies could be unwrapped while some of them are denied.
+    pub(crate) fn could_unwrap(&self, holders: &[Holder], is_denied: impl Fn(&Holder) -> bool) -> bool {
+        let mut held = self.kek_ids().flat_map(|kek_id| holders.iter().filter(move |holder| holder.kek_id == kek_id));
         match self.0.on_terminal {
-            OnTerminal::Stop => holders.next().is_some_and(|kek_id| !denies(kek_id)),
-            OnTerminal::TryOthers => holders.any(|kek_id| !denies(kek_id)),
+            OnTerminal::Stop => held.next().is_some_and(|holder| !is_denied(holder)),
+            OnTerminal::TryOthers => held.any(|holder| !is_denied(holder)),
         }
     }
 

@@ -22,12 +22,8 @@ impl KmsAdmin for VaultKms {
             if key.latest_version > MOST_VERSIONS {
                 return Err(VaultError::Malformed.into());
             }
-            let state = |version| match version >= key.min_decryption_version {
-                true => KekState::Enabled,
-                false => KekState::Disabled,
-            };
-            let versions = (key.min_available_version.max(1)..=key.latest_version)
-                .map(|version| KekVersion::new(version.to_string(), state(version), None))
+            let versions = (key.oldest()..=key.latest_version)
+                .map(|version| KekVersion::new(version.to_string(), key.state_of(version), None))
                 .collect();
             Ok(KekVersions::new(self.kek_id(), versions))
         })
@@ -46,7 +42,7 @@ impl KmsAdmin for VaultKms {
         Box::pin(async move {
             let version = number(target, "disable a whole key")?;
             let key = self.0.read_key().await?;
-            if version < key.min_available_version.max(1) || version > key.latest_version {
+            if version < key.oldest() || version > key.latest_version {
                 return Err(KmsError::UnknownVersion);
             }
             if version == key.latest_version {
@@ -66,7 +62,7 @@ impl KmsAdmin for VaultKms {
         Box::pin(async move {
             let version = number(target, "enable a whole key")?;
             let key = self.0.read_key().await?;
-            if version < key.min_available_version.max(1) || version > key.latest_version {
+            if version < key.oldest() || version > key.latest_version {
                 return Err(KmsError::UnknownVersion);
             }
             if version.saturating_add(1) < key.min_decryption_version {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
-use crate::kms::{Carrier, WrapContext};
+use crate::kms::{Carrier, KekState, WrapContext};
 
 /// What most answers are wrapped in.
 #[derive(Deserialize)]
@@ -100,6 +100,23 @@ pub(super) struct Key {
     /// When each version was made, in Unix seconds for symmetric keys; disabled versions are not listed.
     #[serde(default)]
     pub(super) keys: BTreeMap<String, Value>,
+}
+
+impl Key {
+    /// The oldest version that was not trimmed away.
+    pub(super) fn oldest(&self) -> u64 {
+        self.min_available_version.max(1)
+    }
+
+    pub(super) fn state_of(&self, version: u64) -> KekState {
+        if !(self.oldest()..=self.latest_version).contains(&version) {
+            KekState::Destroyed
+        } else if version < self.min_decryption_version {
+            KekState::Disabled
+        } else {
+            KekState::Enabled
+        }
+    }
 }
 
 /// The answer to a login or a renewal.

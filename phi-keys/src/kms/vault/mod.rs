@@ -157,6 +157,17 @@ impl Kms for VaultKms {
             }
         })
     }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            let state = match self.0.read_key().await {
+                Ok(key) => version.parse().map_or(KekState::Destroyed, |version| key.state_of(version)),
+                Err(VaultError::NoKey) => KekState::Destroyed,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(Some(state))
+        })
+    }
 }
 
 impl fmt::Debug for VaultKms {
