@@ -125,8 +125,8 @@
 //! the memory at once.
 //!
 //! Without the poller, access after a KEK was disabled ends when the domain key's age is over, at most a lease later for data
-//! keys. The poller sees the state of a KEK and of its newest version: of an older version that was disabled alone, the age
-//! finds out.
+//! keys. The poller asks for each KEK, and where single versions can be disabled ([`Kms::version_state`]) for those that hold
+//! a key in memory.
 //!
 //! # How it fails
 //! Closed: when a key cannot be had, authenticated and placed, there is an [`Error`] and no key. An outage is never
