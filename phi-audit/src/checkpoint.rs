@@ -15,6 +15,9 @@ use base64ct::{Base64, Encoding};
 use crate::{Hash, InvalidNote, VerifierKey};
 
 /// A tree size and root hash that the log has signed. It exists only with a verified signature.
+///
+/// Two are equal when their notes are. Different notes may say the same, since signatures of the same text may differ:
+/// compare [`size`](Self::size) and [`root`](Self::root) for what they say.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     size: u64,
@@ -80,20 +83,51 @@ impl fmt::Debug for Checkpoint {
 
 #[cfg(test)]
 mod tests {
-    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use phi_keys::PublicKey;
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 
     use super::*;
 
-    fn signer(seed: u8) -> Ed25519KeyPair {
-        Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+    enum Pair {
+        Ed25519(Ed25519KeyPair),
+        EcdsaP256(EcdsaKeyPair),
     }
 
-    fn key(pair: &Ed25519KeyPair) -> VerifierKey {
-        VerifierKey::new("clinic.example/audit", pair.public_key().as_ref().try_into().unwrap()).unwrap()
+    impl Pair {
+        fn public_key(&self) -> PublicKey {
+            match self {
+                Self::Ed25519(pair) => PublicKey::Ed25519(pair.public_key().as_ref().try_into().unwrap()),
+                Self::EcdsaP256(pair) => PublicKey::EcdsaP256(pair.public_key().as_ref().try_into().unwrap()),
+            }
+        }
+
+        fn sign(&self, text: &str) -> [u8; 64] {
+            let text = text.as_bytes();
+            let signature = match self {
+                Self::Ed25519(pair) => pair.sign(text).as_ref().to_vec(),
+                Self::EcdsaP256(pair) => pair.sign(&SystemRandom::new(), text).unwrap().as_ref().to_vec(),
+            };
+            signature.try_into().unwrap()
+        }
     }
 
-    fn sign(pair: &Ed25519KeyPair, text: &str) -> String {
-        key(pair).note(text, pair.sign(text.as_bytes()).as_ref().try_into().unwrap())
+    fn ed25519(seed: u8) -> Pair {
+        Pair::Ed25519(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
+    }
+
+    fn ecdsa() -> Pair {
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Pair::EcdsaP256(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+    }
+
+    fn key(pair: &Pair) -> VerifierKey {
+        VerifierKey::new("clinic.example/audit", pair.public_key()).unwrap()
+    }
+
+    fn sign(pair: &Pair, text: &str) -> String {
+        key(pair).note(text, &pair.sign(text))
     }
 
     #[test]
@@ -109,41 +143,46 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_checkpoint_is_noticed() {
-        let pair = signer(1);
-        let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &Hash::leaf(b"root")));
-        assert_eq!(Checkpoint::open(&note, &key(&pair)).unwrap().size(), 9);
-        for bit in 0..note.len() * 8 {
-            let mut changed = note.clone().into_bytes();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(changed) = String::from_utf8(changed) {
-                assert!(Checkpoint::open(&changed, &key(&pair)).is_err(), "bit {bit}: {changed}");
+        for pair in [ed25519(1), ecdsa()] {
+            let key = key(&pair);
+            let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &Hash::leaf(b"root")));
+            assert_eq!(Checkpoint::open(&note, &key).unwrap().size(), 9);
+            for bit in 0..note.len() * 8 {
+                let mut changed = note.clone().into_bytes();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(changed) = String::from_utf8(changed) {
+                    assert!(Checkpoint::open(&changed, &key).is_err(), "bit {bit}: {changed}");
+                }
             }
-        }
-        for length in (0..note.len()).filter(|length| note.is_char_boundary(*length)) {
-            assert!(Checkpoint::open(&note[..length], &key(&pair)).is_err());
+            for length in (0..note.len()).filter(|length| note.is_char_boundary(*length)) {
+                assert!(Checkpoint::open(&note[..length], &key).is_err());
+            }
         }
     }
 
     #[test]
     fn only_the_pinned_key_and_origin_count() {
-        let (pair, other) = (signer(1), signer(2));
-        let root = Hash::leaf(b"root");
-        let foreign = sign(&other, &Checkpoint::text("clinic.example/audit", 9, &root));
-        assert_eq!(Checkpoint::open(&foreign, &key(&pair)), Err(InvalidNote::Signature));
-        let moved = sign(&pair, &Checkpoint::text("other.example/audit", 9, &root));
-        assert_eq!(Checkpoint::open(&moved, &key(&pair)), Err(InvalidNote::Origin));
-        // A second signature by somebody unknown is ignored, a wrong one in the pinned name is not.
-        let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &root));
-        let witness = format!("{note}— witness.example AAAAAAAA\n");
-        assert!(Checkpoint::open(&witness, &key(&pair)).is_ok());
-        let (_, line) = note.split_once("\n\n").unwrap();
-        let wrong = sign(&pair, &Checkpoint::text("clinic.example/audit", 8, &root));
-        assert_eq!(Checkpoint::open(&format!("{wrong}{line}"), &key(&pair)), Err(InvalidNote::Signature));
+        for (pair, other) in
+            [(ed25519(1), ed25519(2)), (ecdsa(), ecdsa()), (ed25519(1), ecdsa()), (ecdsa(), ed25519(1))]
+        {
+            let root = Hash::leaf(b"root");
+            let foreign = sign(&other, &Checkpoint::text("clinic.example/audit", 9, &root));
+            assert_eq!(Checkpoint::open(&foreign, &key(&pair)), Err(InvalidNote::Signature));
+            let moved = sign(&pair, &Checkpoint::text("other.example/audit", 9, &root));
+            assert_eq!(Checkpoint::open(&moved, &key(&pair)), Err(InvalidNote::Origin));
+            // A second signature by somebody unknown is ignored, a wrong one in the pinned name is not.
+            let note = sign(&pair, &Checkpoint::text("clinic.example/audit", 9, &root));
+            let witness = format!("{note}— witness.example AAAAAAAA\n");
+            assert!(Checkpoint::open(&witness, &key(&pair)).is_ok());
+            let (_, line) = note.split_once("\n\n").unwrap();
+            let wrong = sign(&pair, &Checkpoint::text("clinic.example/audit", 8, &root));
+            assert_eq!(Checkpoint::open(&format!("{wrong}{line}"), &key(&pair)), Err(InvalidNote::Signature));
+        }
     }
 
     #[test]
     fn sizes_and_roots_have_one_spelling() {
-        let pair = signer(1);
+        let pair = ed25519(1);
         let root = Base64::encode_string(Hash::leaf(b"root").as_bytes());
         for text in [
             format!("clinic.example/audit\n09\n{root}\n"),
@@ -161,15 +200,25 @@ mod tests {
 
     #[test]
     fn a_verifier_key_has_one_spelling() {
-        let text = key(&signer(1)).to_string();
-        assert_eq!(text.parse::<VerifierKey>().unwrap().to_string(), text);
-        for bad in
-            ["", "name", "name+00000000", &text.to_uppercase(), &text.replacen('+', "+0", 1), &text[..text.len() - 1]]
-        {
-            assert_eq!(bad.parse::<VerifierKey>(), Err(InvalidNote::Key), "{bad}");
-        }
-        for name in ["", "a b", "a+b", "a\nb", "a\u{a0}b"] {
-            assert_eq!(VerifierKey::new(name, [0; 32]), Err(InvalidNote::Key));
+        for pair in [ed25519(1), ecdsa()] {
+            let text = key(&pair).to_string();
+            let parsed: VerifierKey = text.parse().unwrap();
+            assert_eq!((&parsed.to_string(), parsed), (&text, key(&pair)));
+            for bad in [
+                "",
+                "name",
+                "name+00000000",
+                &text.to_uppercase(),
+                &text.replacen('+', "+0", 1),
+                &format!("{text}="),
+                &text[..text.len() - 1],
+            ] {
+                assert_eq!(bad.parse::<VerifierKey>(), Err(InvalidNote::Key), "{bad}");
+            }
+            for name in ["", "a b", "a+b", "a\nb", "a\u{a0}b", &"x".repeat(256)] {
+                assert_eq!(VerifierKey::new(name, pair.public_key()), Err(InvalidNote::Key));
+            }
+            assert!(VerifierKey::new("x".repeat(255), pair.public_key()).is_ok());
         }
     }
 }

@@ -74,6 +74,7 @@
 mod checkpoint;
 #[cfg(feature = "test-util")]
 pub mod conformance;
+mod ecdsa;
 mod entry;
 mod error;
 mod hash;

@@ -1,4 +1,4 @@
-//! C2SP signed notes: text with detached Ed25519 signatures that people can read and copy.
+//! C2SP signed notes: text with detached signatures that people can read and copy.
 //!
 //! ```
 //! use phi_audit::VerifierKey;
@@ -13,12 +13,15 @@ use core::fmt;
 use core::str::FromStr;
 
 use base64ct::{Base64, Encoding};
-use ring::signature::{ED25519, UnparsedPublicKey};
+use phi_keys::PublicKey;
 
+use crate::ecdsa;
 use crate::hash::{sha256, write_hex};
 
 /// The signature type byte of plain Ed25519.
 const ED25519_TYPE: u8 = 0x01;
+/// The signature type byte of ECDSA.
+const ECDSA_TYPE: u8 = 0x02;
 /// Longer notes are refused before they are parsed; a checkpoint with 16 large signatures stays far below.
 const MAX_NOTE: usize = 256 * 1024;
 /// The specification asks for at least 16; more are refused.
@@ -52,24 +55,46 @@ impl fmt::Display for InvalidNote {
 impl core::error::Error for InvalidNote {}
 
 /// The public half of a log's signing key, pinned by whoever verifies: `name+hash+base64`.
+///
+/// Ed25519, or ECDSA on P-256 with SHA-256 for tokens that have no other. The key says which of them its signatures are of;
+/// nothing in a note does.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct VerifierKey {
     name: String,
-    public: [u8; 32],
+    public: PublicKey,
+    /// The first bytes of a hash, which signature lines name the key by.
+    id: [u8; 4],
+    /// The type byte and the encoded public key.
+    typed: Vec<u8>,
 }
 
 impl VerifierKey {
-    /// A key by its name and its Ed25519 public key.
+    /// A key by its name and its public key.
     ///
     /// # Errors
-    /// [`InvalidNote::Key`] when the name is empty, over 255 bytes, or holds white space, control characters or `+`.
-    pub fn new(name: impl Into<String>, public: [u8; 32]) -> Result<Self, InvalidNote> {
+    /// [`InvalidNote::Key`] when the name is empty, over 255 bytes, or holds white space, control characters or `+`; and for a
+    /// public key that is no point on P-256 or of an algorithm that notes are not signed with.
+    pub fn new(name: impl Into<String>, public: PublicKey) -> Result<Self, InvalidNote> {
         let name = name.into();
-        let unclean = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-        if name.is_empty() || name.len() > 255 || name.contains(unclean) {
+        if !is_name(&name) {
             return Err(InvalidNote::Key);
         }
-        Ok(Self { name, public })
+        let (typed, digest) = match &public {
+            PublicKey::Ed25519(key) => {
+                let typed = [&[ED25519_TYPE][..], key].concat();
+                let digest = sha256(&[name.as_bytes(), b"\n", &typed]);
+                (typed, digest)
+            }
+            PublicKey::EcdsaP256(point) if ecdsa::is_on_p256(point) => {
+                let encoded = ecdsa::encode(point);
+                // Without the name, unlike those of other types: so the specification has it.
+                let digest = sha256(&[&encoded]);
+                ([&[ECDSA_TYPE][..], &encoded].concat(), digest)
+            }
+            _ => return Err(InvalidNote::Key),
+        };
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        Ok(Self { name, public, id: [a, b, c, d], typed })
     }
 
     /// The key's name, which is also the origin of the log.
@@ -78,22 +103,28 @@ impl VerifierKey {
         &self.name
     }
 
-    /// The Ed25519 public key.
+    /// The public key, which names the algorithm.
     #[must_use]
-    pub const fn public_key(&self) -> &[u8; 32] {
+    pub const fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    fn id(&self) -> [u8; 4] {
-        let digest = sha256(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.public]);
-        let [a, b, c, d, ..] = *digest.as_bytes();
-        [a, b, c, d]
+    /// The note of `text` with one signature line of this key, from a signature as a [`Signer`](phi_keys::Signer) gives it.
+    pub(crate) fn note(&self, text: &str, signature: &[u8; 64]) -> String {
+        let signature = match self.public {
+            PublicKey::EcdsaP256(_) => ecdsa::signature_der(signature),
+            _ => signature.to_vec(),
+        };
+        let blob = [&self.id[..], &signature].concat();
+        format!("{text}\n— {} {}\n", self.name, Base64::encode_string(&blob))
     }
 
-    /// The note of `text` with one signature line of this key.
-    pub(crate) fn note(&self, text: &str, signature: &[u8; 64]) -> String {
-        let blob = [&self.id()[..], signature].concat();
-        format!("{text}\n— {} {}\n", self.name, Base64::encode_string(&blob))
+    fn verify(&self, text: &[u8], signature: &[u8]) -> Result<(), InvalidNote> {
+        let fits = match &self.public {
+            PublicKey::EcdsaP256(point) => ecdsa::verify_der(point, text, signature),
+            other => other.verify(text, signature).is_ok(),
+        };
+        if fits { Ok(()) } else { Err(InvalidNote::Signature) }
     }
 
     /// The text of a note that this key signed. Signatures of other keys are ignored, as the specification asks.
@@ -116,10 +147,8 @@ impl VerifierKey {
             if number >= MAX_SIGNATURES {
                 return Err(InvalidNote::Malformed);
             }
-            if name == self.name && *id == self.id() {
-                UnparsedPublicKey::new(&ED25519, &self.public)
-                    .verify(text.as_bytes(), signature)
-                    .map_err(|_| InvalidNote::Signature)?;
+            if name == self.name && *id == self.id {
+                self.verify(text.as_bytes(), signature)?;
                 signed = true;
             }
         }
@@ -130,9 +159,8 @@ impl VerifierKey {
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}+", self.name)?;
-        write_hex(f, &self.id())?;
-        let key = [&[ED25519_TYPE][..], &self.public].concat();
-        write!(f, "+{}", Base64::encode_string(&key))
+        write_hex(f, &self.id)?;
+        write!(f, "+{}", Base64::encode_string(&self.typed))
     }
 }
 
@@ -147,16 +175,23 @@ impl FromStr for VerifierKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidNote> {
         let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(name), Some(_), Some(typed)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(InvalidNote::Key);
         };
-        let key = Base64::decode_vec(key).map_err(|_| InvalidNote::Key)?;
-        let [ED25519_TYPE, public @ ..] = key.as_slice() else {
-            return Err(InvalidNote::Key);
+        let typed = Base64::decode_vec(typed).map_err(|_| InvalidNote::Key)?;
+        let public = match typed.as_slice() {
+            [ED25519_TYPE, key @ ..] => key.try_into().ok().map(PublicKey::Ed25519),
+            [ECDSA_TYPE, encoded @ ..] => ecdsa::decode(encoded).map(PublicKey::EcdsaP256),
+            _ => None,
         };
-        let key = Self::new(name, public.try_into().map_err(|_| InvalidNote::Key)?)?;
-        // The canonical text is compared, so that one key has one spelling.
-        let given: String = key.id().iter().map(|byte| format!("{byte:02x}")).collect();
-        if given == id { Ok(key) } else { Err(InvalidNote::Key) }
+        let key = Self::new(name, public.ok_or(InvalidNote::Key)?)?;
+        // The canonical text is compared, hash and all, so that one key has one spelling.
+        if key.to_string() == text { Ok(key) } else { Err(InvalidNote::Key) }
     }
+}
+
+/// Whether a log and its key may be called so.
+pub(crate) fn is_name(name: &str) -> bool {
+    let unclean = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+    !name.is_empty() && name.len() <= 255 && !name.contains(unclean)
 }

@@ -1,5 +1,6 @@
 //! The published test vectors of every format, computed from fixed keys and compared with what is checked in.
 
+use phi_keys::PublicKey;
 use phi_types::{Action, Activity, Actor, Outcome, Purpose, Resource, SubjectId, Timestamp};
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -160,7 +161,8 @@ fn tree() -> Value {
 
 fn checkpoint() -> Value {
     let pair = Ed25519KeyPair::from_seed_unchecked(&[0x33; 32]).unwrap();
-    let key = VerifierKey::new("clinic.example/audit", pair.public_key().as_ref().try_into().unwrap()).unwrap();
+    let public = PublicKey::Ed25519(pair.public_key().as_ref().try_into().unwrap());
+    let key = VerifierKey::new("clinic.example/audit", public).unwrap();
     let leaves: Vec<_> = (0..7_u32).map(|number| Hash::leaf(&number.to_be_bytes())).collect();
     let mut builder = TreeBuilder::default();
     leaves.iter().for_each(|leaf| builder.append(leaf));

@@ -2,6 +2,7 @@
 """Verifies phi-audit logs and test vectors. Written from SPEC.md, with the standard library alone.
 
     verify.py vectors FILE.json
+    verify.py ecdsa FILE.json
     verify.py log DATABASE VERIFIER-KEY
 """
 
@@ -86,6 +87,87 @@ def ed25519_verify(public, message, signature):
     return not (left[0] * right[2] - right[0] * left[2]) % P and not (left[1] * right[2] - right[1] * left[2]) % P
 
 
+# FIPS 186-5 ECDSA verification on the curve P-256 of SP 800-186, with SHA-256. Points are (x, y), infinity is None.
+P256_P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+P256_G = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+
+
+def p256_add(a, b):
+    if a is None or b is None:
+        return a or b
+    if a[0] == b[0]:
+        if (a[1] + b[1]) % P256_P == 0:
+            return None
+        slope = 3 * (a[0] * a[0] - 1) * pow(2 * a[1], -1, P256_P)
+    else:
+        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P256_P)
+    x = (slope * slope - a[0] - b[0]) % P256_P
+    return x, (slope * (a[0] - x) - a[1]) % P256_P
+
+
+def p256_multiply(scalar, point):
+    result = None
+    while scalar:
+        if scalar & 1:
+            result = p256_add(result, point)
+        point = p256_add(point, point)
+        scalar >>= 1
+    return result
+
+
+def p256_point(data):
+    """An uncompressed point of SEC 1 that lies on the curve, else None."""
+    if len(data) != 65 or data[0] != 4:
+        return None
+    x, y = int.from_bytes(data[1:33], "big"), int.from_bytes(data[33:], "big")
+    on_the_curve = x < P256_P and y < P256_P and (y * y - x**3 + 3 * x - P256_B) % P256_P == 0
+    return (x, y) if on_the_curve else None
+
+
+def p256_verify(point, message, r, s):
+    if not (0 < r < P256_N and 0 < s < P256_N):
+        return False
+    e, w = int.from_bytes(hashlib.sha256(message).digest(), "big"), pow(s, -1, P256_N)
+    sum = p256_add(p256_multiply(e * w % P256_N, P256_G), p256_multiply(r * w % P256_N, point))
+    return sum is not None and sum[0] % P256_N == r
+
+
+# RFC 5480 section 2: id-ecPublicKey, secp256r1, and a bit string that is the point.
+P256_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+
+
+def der(tag, value):
+    check(len(value) < 128, "a longer value than of two integers")
+    return bytes([tag, len(value)]) + value
+
+
+def der_integer(number):
+    """Positive: a bit more than the number has is its sign."""
+    return der(2, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def ecdsa_numbers(signature):
+    """r and s of an ECDSA-Sig-Value (RFC 3279 section 2.2.3) in DER, else None."""
+    if len(signature) < 8 or signature[0] != 0x30 or signature[2] != 2:
+        return None
+    at = 4 + signature[3]
+    r = int.from_bytes(signature[4:at], "big", signed=True)
+    s = int.from_bytes(signature[at + 2 :], "big", signed=True)
+    # Whatever was read, there is one way to write it.
+    fits = r > 0 and s > 0 and max(r, s) < 2**256 and der(0x30, der_integer(r) + der_integer(s)) == signature
+    return (r, s) if fits else None
+
+
+def ecdsa_verify(public, message, signature):
+    numbers = ecdsa_numbers(signature)
+    return numbers is not None and p256_verify(p256_point(public), message, *numbers)
+
+
 # RFC 6962 section 2.1.
 def leaf_hash(entry):
     return hashlib.sha256(b"\0" + entry).digest()
@@ -148,16 +230,27 @@ def consistent(old, old_root, new, new_root, proof):
 
 # C2SP signed-note and tlog-checkpoint.
 def parse_key(text):
-    name, key_id, key = text.split("+", 2)
-    key = base64.b64decode(key, validate=True)
-    check(key[0] == 1 and len(key) == 33, "not an Ed25519 verifier key")
-    check(hashlib.sha256(name.encode() + b"\n" + key).hexdigest()[:8] == key_id, "hash of the verifier key")
-    return name, bytes.fromhex(key_id), key[1:]
+    """Name, key ID, public key and the function that verifies its signatures, or None when it is no key."""
+    try:
+        name, key_id, blob = text.split("+", 2)
+        key = base64.b64decode(blob, validate=True)
+    except ValueError:
+        return None
+    if key[:1] == b"\1" and len(key) == 33:
+        public, verify, digest = key[1:], ed25519_verify, hashlib.sha256(name.encode() + b"\n" + key)
+    elif key[:1] == b"\2" and key[1:27] == P256_SPKI and p256_point(key[27:]):
+        public, verify, digest = key[27:], ecdsa_verify, hashlib.sha256(key[1:])
+    else:
+        return None
+    # Base64 has spellings that no encoder writes.
+    if digest.hexdigest()[:8] != key_id or base64.b64encode(key).decode() != blob:
+        return None
+    return name, bytes.fromhex(key_id), public, verify
 
 
 def parse_checkpoint(note, key):
     """Size and root, or None when the note is not signed by the key."""
-    name, key_id, public = key
+    name, key_id, public, verify = key
     try:
         at = note.rindex("\n\n") + 1
         text, lines = note[:at], note[at + 1 :].splitlines()
@@ -166,7 +259,7 @@ def parse_checkpoint(note, key):
             dash, signer, blob = line.split(" ")
             blob = base64.b64decode(blob, validate=True)
             if dash == "\u2014" and signer == name and blob[:4] == key_id:
-                if not ed25519_verify(public, text.encode(), blob[4:]):
+                if not verify(public, text.encode(), blob[4:]):
                     return None
                 signed = True
         origin, size, root = text.split("\n")[:3]
@@ -332,6 +425,7 @@ def vectors(path):
         check(consistent(old, roots[0], new, roots[1], unhex(case["proof"])), f"consistency {old}/{new}")
     checkpoint = data["checkpoint"]
     key = parse_key(checkpoint["verifier_key"])
+    check(key is not None, "verifier key")
     check(parse_checkpoint(checkpoint["note"], key) == (7, root_of(leaves[:7])), "checkpoint")
     check(parse_checkpoint(checkpoint["note"].replace("7", "8", 1), key) is None, "a changed checkpoint is accepted")
     head, note = checkpoint["proof"].split("\n\n", 1)
@@ -342,8 +436,38 @@ def vectors(path):
     print(f"{len(entries['cases'])} entries, {len(data['invalid_entries'])} invalid entries, tree and checkpoint agree")
 
 
+def ecdsa(path):
+    with open(path, encoding="utf-8") as file:
+        data = json.load(file)
+    public = bytes.fromhex(data["public_key"])
+    private = int(data["private_key"], 16)
+    check(p256_point(public) == p256_multiply(private, P256_G), "the public key is not that of the private key")
+    check(p256_multiply(P256_N, P256_G) is None, "order of the curve")
+    for case in data["known_answers"]:
+        message, r, s = case["message"].encode(), int(case["r"], 16), int(case["s"], 16)
+        check(p256_verify(p256_point(public), message, r, s), f"known answer of {case['message']}")
+        for wrong in ((message + b".", r, s), (message, r ^ 1, s), (message, r, s ^ 1), (message, s, r)):
+            check(not p256_verify(p256_point(public), *wrong), f"a changed known answer of {case['message']}")
+    key = parse_key(data["verifier_key"])
+    check(key is not None and key[2] == public, "verifier key")
+    leaves = [leaf_hash(struct.pack(">I", number)) for number in range(max(case["size"] for case in data["checkpoints"]))]
+    for case in data["checkpoints"]:
+        name, note, size = case["name"], case["note"], case["size"]
+        check(parse_checkpoint(note, key) == (size, root_of(leaves[:size])), name)
+        signature = base64.b64decode(note.split(" ")[-1])[4:]
+        numbers = b"".join(number.to_bytes(32, "big") for number in ecdsa_numbers(signature))
+        check(numbers.hex() == case["signature"], f"{name}: numbers")
+    for case in data["invalid_checkpoints"]:
+        check(parse_checkpoint(case["note"], key) is None, f"{case['name']}: accepted")
+    for case in data["invalid_keys"]:
+        check(parse_key(case["verifier_key"]) is None, f"{case['name']}: accepted")
+    counts = (len(data[name]) for name in ("checkpoints", "invalid_checkpoints", "invalid_keys"))
+    print("{} checkpoints, {} invalid checkpoints and {} invalid keys agree".format(*counts))
+
+
 def log(path, key):
     key = parse_key(key)
+    check(key is not None, "verifier key")
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     check(database.execute("SELECT version FROM phi_audit_schema").fetchall() == [(1,)], "version of the tables")
     leaves, writers = [], {}
@@ -385,6 +509,8 @@ def log(path, key):
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "vectors":
         vectors(sys.argv[2])
+    elif len(sys.argv) == 3 and sys.argv[1] == "ecdsa":
+        ecdsa(sys.argv[2])
     elif len(sys.argv) == 4 and sys.argv[1] == "log":
         try:
             log(sys.argv[2], sys.argv[3])

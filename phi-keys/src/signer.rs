@@ -28,8 +28,7 @@ use crate::backend::{Backend, Ed25519Key};
 /// The future of [`Signer::sign`].
 pub type Signing<'a> = Pin<Box<dyn Future<Output = Result<[u8; 64], SignError>> + Send + 'a>>;
 
-/// Signs with one key, wherever that key is. What can be signed with depends on who verifies: checkpoints of `phi-audit` are
-/// signed with Ed25519 only.
+/// Signs with one key, wherever that key is. Checkpoints of `phi-audit` are signed with either kind of [`PublicKey`].
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The public key, which names the algorithm.
     fn public_key(&self) -> PublicKey;
@@ -91,7 +90,7 @@ impl fmt::Debug for Ed25519Signer {
 }
 
 /// A public key, with the algorithm that its signatures are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublicKey {
     /// Ed25519 (RFC 8032): the encoded point.

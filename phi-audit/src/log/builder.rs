@@ -9,6 +9,7 @@ use phi_types::{Clock, SystemClock};
 use super::{AuditLog, Inner};
 use crate::keys::AuditKeys;
 use crate::mark::Mark;
+use crate::note::is_name;
 use crate::sequencer::Sequencer;
 use crate::writer::Writer;
 use crate::{AuditStore, Error, VerifierKey};
@@ -69,7 +70,8 @@ impl AuditLogBuilder {
         self
     }
 
-    /// Signs checkpoints with this instead of the key that belongs to the audit domain key.
+    /// Signs checkpoints with this instead of the key that belongs to the audit domain key: with Ed25519, or with ECDSA on
+    /// P-256 from a token that has no Ed25519.
     pub fn signer(mut self, signer: impl Signer) -> Self {
         self.signer = Some(Arc::new(signer));
         self
@@ -131,12 +133,14 @@ impl AuditLogBuilder {
             Some(signer) => signer,
             None => Arc::new(keys.signer("audit").await?),
         };
-        let bad_origin =
-            Error::Config("AuditLogBuilder::origin takes 1 to 255 bytes without spaces, line breaks or `+`");
-        let public_key = *signer.public_key().as_ed25519().ok_or(Error::Config(
-            "AuditLogBuilder::signer takes an Ed25519 key: C2SP checkpoints are signed with no other kind here",
-        ))?;
-        let key = VerifierKey::new(origin, public_key).map_err(|_| bad_origin)?;
+        if !is_name(&origin) {
+            return Err(Error::Config(
+                "AuditLogBuilder::origin takes 1 to 255 bytes without spaces, line breaks or `+`",
+            ));
+        }
+        let key = VerifierKey::new(origin, signer.public_key()).map_err(|_| {
+            Error::Config("AuditLogBuilder::signer takes an Ed25519 or an ECDSA P-256 key, and this one is neither")
+        })?;
         if self.pinned.is_some_and(|pinned| pinned != key) {
             return Err(Error::ForeignKey);
         }

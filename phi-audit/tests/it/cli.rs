@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use phi_audit::VerifierKey;
+use phi_keys::PublicKey;
 
 use crate::support::{Clinic, read};
 
-fn verify(database: &Path, key: &str, at_least: Option<&Path>) -> Output {
+pub(crate) fn verify(database: &Path, key: &str, at_least: Option<&Path>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_phi-audit"));
     command.arg("verify").arg(database).args(["--key", key]);
     if let Some(path) = at_least {
@@ -16,7 +17,7 @@ fn verify(database: &Path, key: &str, at_least: Option<&Path>) -> Output {
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> (i32, String) {
+pub(crate) fn said(output: &Output) -> (i32, String) {
     let text = [&output.stdout[..], &output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
 }
@@ -106,7 +107,7 @@ async fn what_cannot_be_verified_is_exit_code_2() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     // A key of the same name that is not this log's: everything is badly signed.
-    let foreign = VerifierKey::new("clinic.example/audit", [3; 32]).unwrap().to_string();
+    let foreign = VerifierKey::new("clinic.example/audit", PublicKey::Ed25519([3; 32])).unwrap().to_string();
     let (code, text) = said(&verify(&clinic.path(), &foreign, None));
     assert_eq!((code, text.contains("bad signature")), (1, true), "{text}");
 }

@@ -3,7 +3,7 @@
 use phi_audit::{Hash, Problem, Tile, TileId};
 
 use crate::snapshot::{Snapshot, flips};
-use crate::support::Clinic;
+use crate::support::{Clinic, P256};
 
 #[tokio::test]
 async fn every_flipped_bit_of_an_entry_is_named() {
@@ -63,15 +63,16 @@ async fn every_flipped_bit_of_a_stored_hash_above_a_full_tile_is_named() {
 /// But for those after which it is no text any more: a store gives none of these.
 #[tokio::test]
 async fn every_flipped_bit_of_a_checkpoint_is_a_bad_signature() {
-    let (clinic, key) = Clinic::filled(3).await;
-    let mut log = Snapshot::of(&clinic.pool).await;
-    let (size, note) = log.checkpoints.last().unwrap().clone();
-    let texts: Vec<String> = flips(note.as_bytes()).filter_map(|changed| String::from_utf8(changed).ok()).collect();
-    assert!(texts.len() > 6 * note.len(), "all but the highest bit of nearly every byte");
-    for changed in texts {
-        log.checkpoints.last_mut().unwrap().1 = changed;
-        let report = log.verify(&key).await;
-        let [found] = &report.findings[..] else { panic!("{:?}", report.findings) };
-        assert_eq!(found.problem, Problem::BadSignature { size });
+    for (clinic, key) in [Clinic::filled(3).await, Clinic::filled_and_signed(3, Some(P256::generate())).await] {
+        let mut log = Snapshot::of(&clinic.pool).await;
+        let (size, note) = log.checkpoints.last().unwrap().clone();
+        let texts: Vec<String> = flips(note.as_bytes()).filter_map(|changed| String::from_utf8(changed).ok()).collect();
+        assert!(texts.len() > 6 * note.len(), "all but the highest bit of nearly every byte");
+        for changed in texts {
+            log.checkpoints.last_mut().unwrap().1 = changed;
+            let report = log.verify(&key).await;
+            let [found] = &report.findings[..] else { panic!("{:?}", report.findings) };
+            assert_eq!(found.problem, Problem::BadSignature { size });
+        }
     }
 }

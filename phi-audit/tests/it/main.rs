@@ -7,6 +7,7 @@ mod cli;
 mod component;
 mod conformance;
 mod crash;
+mod ecdsa;
 mod flips;
 mod formats;
 mod group;

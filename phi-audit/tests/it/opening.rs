@@ -162,30 +162,6 @@ async fn another_key_is_refused() {
     assert!(matches!(wrong.try_open().await, Err(Error::Checkpoint(_))));
 }
 
-/// A key of another kind, as a token may hold it.
-#[derive(Debug)]
-struct P256;
-
-impl phi_keys::Signer for P256 {
-    fn public_key(&self) -> phi_keys::PublicKey {
-        phi_keys::PublicKey::EcdsaP256([4; 65])
-    }
-
-    fn sign<'a>(&'a self, _: &'a [u8]) -> phi_keys::Signing<'a> {
-        Box::pin(async { Err(phi_keys::SignError::new("it must not be asked")) })
-    }
-}
-
-#[tokio::test]
-async fn checkpoints_are_signed_with_ed25519_alone() {
-    let clinic = Clinic::new().await;
-    let builder = AuditLog::builder(SqliteAuditStore::new(clinic.pool.clone()));
-    let builder = builder.keys(clinic.keys.clone()).origin(ORIGIN).high_water_mark(clinic.mark());
-    let error = builder.signer(P256).open().await.unwrap_err();
-    assert!(matches!(error, Error::Config(mend) if mend.contains("Ed25519")), "{error:?}");
-    clinic.try_open().await.unwrap();
-}
-
 #[tokio::test]
 async fn missing_settings_are_named() {
     let clinic = Clinic::new().await;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use phi_audit::{AuditLog, Error, Report, SqliteAuditStore, VerifierKey, verify_store};
-use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore};
+use phi_audit::{AuditLog, AuditLogBuilder, Error, Report, SqliteAuditStore, VerifierKey, verify_store};
+use phi_keys::{EphemeralKeyring, Keys, MemoryKeyStore, PublicKey, SignError, Signer, Signing};
 use phi_types::{Action, Activity, Actor, ManualClock, Outcome, Purpose, Resource, SubjectId, Timestamp};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tempfile::TempDir;
@@ -34,14 +36,16 @@ impl Clinic {
         self.folder.path().join("audit.mark")
     }
 
-    pub(crate) async fn try_open(&self) -> Result<AuditLog, Error> {
+    pub(crate) fn builder(&self) -> AuditLogBuilder {
         AuditLog::builder(SqliteAuditStore::new(self.pool.clone()))
             .keys(self.keys.clone())
             .origin(ORIGIN)
             .high_water_mark(self.mark())
             .clock(ManualClock::at_unix_seconds(1_767_225_600))
-            .open()
-            .await
+    }
+
+    pub(crate) async fn try_open(&self) -> Result<AuditLog, Error> {
+        self.builder().open().await
     }
 
     pub(crate) async fn open(&self) -> AuditLog {
@@ -50,8 +54,16 @@ impl Clinic {
 
     /// A log with `count` signed read events after its own opening events, in three checkpoints.
     pub(crate) async fn filled(count: u64) -> (Self, VerifierKey) {
+        Self::filled_and_signed(count, None::<P256>).await
+    }
+
+    /// The same, under another key than that of the audit domain key.
+    pub(crate) async fn filled_and_signed(count: u64, signer: Option<impl Signer>) -> (Self, VerifierKey) {
         let clinic = Self::new().await;
-        let log = clinic.open().await;
+        let log = match signer {
+            Some(signer) => clinic.builder().signer(signer).open().await.unwrap(),
+            None => clinic.open().await,
+        };
         let recorder = log.recorder();
         for number in 0..count {
             recorder.record(read(number)).await.unwrap();
@@ -96,4 +108,27 @@ pub(crate) fn read(number: u64) -> Activity {
         .on(Resource::new("Patient", format!("mrn-{number}")))
         .in_session(format!("s{}", number % 5))
         .with("number", number)
+}
+
+/// An ECDSA key in this process, of which every signature is another one.
+#[derive(Debug)]
+pub(crate) struct P256(EcdsaKeyPair);
+
+impl P256 {
+    pub(crate) fn generate() -> Self {
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Self(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+    }
+}
+
+impl Signer for P256 {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::EcdsaP256(self.0.public_key().as_ref().try_into().unwrap())
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
+        let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError::new("no randomness"));
+        Box::pin(core::future::ready(signature.map(|signature| signature.as_ref().try_into().unwrap())))
+    }
 }

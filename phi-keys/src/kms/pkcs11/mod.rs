@@ -31,7 +31,7 @@
 //! its own.
 //!
 //! A signing key is Ed25519 or ECDSA on P-256. A signature is returned only after it verified under the public key. Checkpoints of
-//! `phi-audit` take Ed25519 alone.
+//! `phi-audit` take either.
 //!
 //! # Security
 //! Being logged in belongs to the process: all code in it can use every private object of the token, and so can whoever may
