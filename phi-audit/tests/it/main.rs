@@ -15,4 +15,5 @@ mod log;
 mod opening;
 mod snapshot;
 mod tamper;
+mod token;
 mod web;

@@ -24,7 +24,7 @@ const AREAS: &[Area] = &[
     },
     Area { name: "derive", folder: "phi-derive", parts: &[] },
     Area { name: "crypto", folder: "phi-crypto", parts: &[Part::Postgres, Part::OpenSsl, Part::Python] },
-    Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::Ministack, Part::Python] },
+    Area { name: "audit", folder: "phi-audit", parts: &[Part::Postgres, Part::SoftHsm, Part::Ministack, Part::Python] },
     Area { name: "session", folder: "phi-session", parts: &[Part::Postgres, Part::Redis, Part::Python] },
     Area { name: "redact", folder: "phi-redact", parts: &[] },
     Area { name: "examples", folder: "examples", parts: &[] },
