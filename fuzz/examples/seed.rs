@@ -44,11 +44,32 @@ fn audit() {
     seed("audit_checkpoint", "extended", format!("clinic.example/audit\n5\n{root}\nmore\n").as_bytes());
     seed("audit_checkpoint", "leading-zero", format!("clinic.example/audit\n05\n{root}\n").as_bytes());
     seed("audit_checkpoint", "other-origin", format!("other.example/audit\n5\n{root}\n").as_bytes());
+    // In the name of the target's ECDSA key, which has not signed it: the numbers are 1 and 2.
+    let ecdsa = format!("clinic.example/audit\n5\n{root}\n\n— clinic.example/audit Wnp4zDAGAgEBAgEC\n");
+    seed("audit_checkpoint", "ecdsa-unsigned", ecdsa.as_bytes());
     seed("audit_proof", "good", format!("c2sp.org/tlog-proof@v1\nindex 3\n{root}\n{root}").as_bytes());
     seed("audit_proof", "leading-zero", format!("c2sp.org/tlog-proof@v1\nindex 03\n{root}").as_bytes());
     let key = b"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
     seed("audit_verifier_key", "good", key);
     seed("audit_verifier_key", "other-id", &key.map(|byte| if byte == b'5' { b'6' } else { byte }));
+    // The key of RFC 6979 A.2.5; then its compressed point, and one that is off the curve.
+    let keys = [
+        (
+            "ecdsa",
+            "clinic.example/audit+5a7a78cc+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGD+1LolWp0xyWHrdMY1bWjASbiSO2H6bOZpYi5g8p+2eQP+EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk=",
+        ),
+        (
+            "ecdsa-compressed",
+            "clinic.example/audit+a9a73697+AjA5MBMGByqGSM49AgEGCCqGSM49AwEHAyIAA2D+1LolWp0xyWHrdMY1bWjASbiSO2H6bOZpYi5g8p+2",
+        ),
+        (
+            "ecdsa-off-the-curve",
+            "clinic.example/audit+fbc47e67+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGD+1LolWp0xyWHrdMY1bWjASbiSO2H6bOZpYi5g8p+2eQP+EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpg=",
+        ),
+    ];
+    for (name, key) in keys {
+        seed("audit_verifier_key", name, key.as_bytes());
+    }
     for target in ["audit_inclusion", "audit_consistency"] {
         seed(target, "true", &[12, 4]);
         seed(target, "cut", &[12, 4, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 1]);
