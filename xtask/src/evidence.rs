@@ -21,7 +21,10 @@ pub(crate) fn record(job: &str, command: &str, result: Result<String>) -> Result
     let text = fs::read_to_string(&path).unwrap_or_else(|_| HEAD.to_owned());
     let said = match &result {
         Ok(said) => said.clone(),
-        Err(error) => format!("FAILED: {}", error.to_string().lines().next().unwrap_or_default()),
+        Err(error) => {
+            let here = shell::root().display().to_string();
+            format!("FAILED: {}", error.to_string().lines().next().unwrap_or_default().replace(&here, "."))
+        }
     };
     let version = version().unwrap_or_else(|_| "unknown".to_owned());
     let cells = [job, &shell::today(), &version, &format!("`{command}`"), &said].map(|cell| cell.replace('|', "\\|"));

@@ -25,13 +25,15 @@ struct Provider {
     wrapped: Arc<Mutex<HashMap<Vec<u8>, SecretValue>>>,
     calls: Arc<AtomicU64>,
     disabled: Arc<AtomicBool>,
+    /// Tells its handles from those of another KEK.
+    name: &'static str,
 }
 
 #[async_trait]
 impl KmsAeadRingEncryptionProvider for Provider {
     async fn encrypt_data_encryption_key(&self, key: &DataEncryptionKey) -> KmsAeadResult<EncryptedDataEncryptionKey> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let handle = call.to_be_bytes().to_vec();
+        let handle = [self.name.as_bytes(), &call.to_be_bytes()].concat();
         self.wrapped.lock().expect("no panic").insert(handle.clone(), key.0.clone());
         Ok(EncryptedDataEncryptionKey::new(handle, None))
     }
@@ -42,7 +44,7 @@ impl KmsAeadRingEncryptionProvider for Provider {
             return Err(KmsAeadEncryptionError::create("DISABLED", "the key is disabled"));
         }
         let found = self.wrapped.lock().expect("no panic").get(key.wrapped()).cloned();
-        Ok(DataEncryptionKey(found.expect("a handle of this KMS")))
+        found.map(DataEncryptionKey).ok_or_else(|| KmsAeadEncryptionError::create("REFUSED", "not wrapped by this key"))
     }
 
     async fn generate_encryption_key(&self, aead: &RingAeadEncryption) -> KmsAeadResult<DataEncryptionKey> {
@@ -57,7 +59,11 @@ pub(crate) struct KmsAead {
 
 impl KmsAead {
     pub(crate) async fn new() -> Result<Self> {
-        let provider = Provider::default();
+        Self::named("kms").await
+    }
+
+    async fn named(name: &'static str) -> Result<Self> {
+        let provider = Provider { name, ..Provider::default() };
         let envelope = KmsAeadRingEnvelopeEncryption::new(provider.clone()).await.map_err(text)?;
         Ok(Self { provider, envelope })
     }
@@ -79,8 +85,8 @@ impl KmsAead {
         self.envelope.decrypt_value(&place.as_bytes().to_vec(), sealed).await.map_err(text)
     }
 
-    /// The attacks that its layout leaves room for: how each ended.
-    pub(crate) async fn attacks(&self) -> Result<Vec<(&'static str, bool, &'static str)>> {
+    /// The attacks on what it stores: how each ended, or `None` where it stores nothing of the kind.
+    pub(crate) async fn attacks(&self) -> Result<Vec<(&'static str, Option<bool>, &'static str)>> {
         let (a, b) = (self.write("clinic/a", "ours").await?, self.write("hospital/a", "theirs").await?);
         let moved = self.read("clinic/a", &b).await.is_err();
         let ((text_a, key_a), (_, key_b)) = (a.separate().map_err(text)?, b.separate().map_err(text)?);
@@ -90,6 +96,7 @@ impl KmsAead {
         let relabelled = EncryptedDataEncryptionKey::new(key_a.wrapped().to_vec(), Some(version));
         let relabelled = CipherTextWithEncryptedKey::new(&text_a, &relabelled).map_err(text)?;
         let relabelled = self.read("clinic/a", &relabelled).await.is_err();
+        let crossed = Self::named("another").await?.read("clinic/a", &a).await.is_err();
         // Whoever may wrap, which for an RSA KEK is everybody, seals what they like; the context is no secret.
         let own = self.write("clinic/a", "forged").await?;
         let own = self.read("clinic/a", &own).await.is_err();
@@ -99,15 +106,23 @@ impl KmsAead {
         let old = !newer_opens || self.read("clinic/a", &a).await.is_err();
         Ok(vec![
             (
-                "swap the wrapped keys of two tenants",
-                swapped,
+                "swap the wrapped data keys of two tenants",
+                Some(swapped),
                 "the value does not open; the wrapped key by itself does",
             ),
-            ("move a value with its key to another tenant", moved, "only if the application binds the place as AAD"),
-            ("relabel the KEK version", relabelled, "the header is not authenticated, as its documentation says"),
-            ("insert a key of one's own", own, "what was sealed under it opens as if it were ours"),
-            ("put an older copy of one row back", old, "not claimed"),
-            ("put the whole older store back", old, "not claimed"),
+            (
+                "move a value with its key to another tenant",
+                Some(moved),
+                "only if the application binds the place as AAD",
+            ),
+            ("relabel the KEK id", None, "the KEK is not named in what is stored"),
+            ("relabel the KEK version", Some(relabelled), "the header is not authenticated, as its documentation says"),
+            ("strip the binding mode", None, "the KMS is given no context"),
+            ("give what one KEK wrapped to another", Some(crossed), "by the KMS"),
+            ("insert a key of one's own", Some(own), "what was sealed under it opens as if it were ours"),
+            ("flip the state column of a data key", None, "keys have no state"),
+            ("put an older copy of one row back", Some(old), "not claimed"),
+            ("put the whole older store back", Some(old), "not claimed"),
         ])
     }
 }

@@ -10,6 +10,7 @@ mod lookup;
 mod rewrap;
 mod tink;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ const BY_KID: &str = "phi-keys by kid";
 const OPERATIONS: usize = 10_000;
 const PATIENTS: usize = 100;
 const TASKS: usize = 1_000;
+/// How long a KMS takes to answer those tasks.
+const LATENCY: Duration = Duration::from_millis(20);
 /// How often the KEK's status is asked for, and how long it is watched after it was disabled.
 const POLL: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_secs(4);
@@ -51,7 +54,10 @@ pub(crate) fn run(effort: Effort) -> Result<Report> {
     }
     report.bar(HOT, "allocations of 1,000 lookups", lookup.allocations() as f64, "", 0.0);
     runtime.block_on(async {
-        calls(&mut report).await?;
+        eprintln!("counting KMS calls …");
+        for keys in [1_000, 10] {
+            calls(&mut report, &Limits::new(keys)).await?;
+        }
         herd(&mut report).await?;
         disabled(&mut report).await?;
         killed(&mut report).await?;
@@ -65,11 +71,30 @@ fn patient(number: usize) -> Result<Scope> {
     Ok(Scope::from(SubjectId::new(format!("patient-{}", number % PATIENTS))?))
 }
 
-/// KMS calls of a process that starts over a store that is there already.
-async fn calls(report: &mut Report) -> Result<()> {
-    eprintln!("counting KMS calls …");
+/// What every cache that there is may hold, and for how long.
+struct Limits {
+    keys: usize,
+    age: Duration,
+}
+
+impl Limits {
+    const fn new(keys: usize) -> Self {
+        Self { keys, age: Duration::from_secs(3600) }
+    }
+
+    fn workload(&self, what: &str) -> String {
+        format!("10,000 {what}, caches of {} keys and 1 h", self.keys)
+    }
+}
+
+/// KMS calls of a process that starts over a store that is there already, with the same limits for every cache.
+async fn calls(report: &mut Report, limits: &Limits) -> Result<()> {
     let (store, kms) = (Arc::new(MemoryKeyStore::new()), Counting::new("kms", Duration::ZERO)?);
-    let process = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
+    let keys = NonZeroUsize::new(limits.keys).ok_or("no keys")?;
+    let process = || {
+        let builder = Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms));
+        builder.cache_entries(keys).lease(limits.age).domain_key_age(limits.age).build()
+    };
     let mut kids = Vec::with_capacity(PATIENTS);
     let first = process().await?;
     for number in 0..PATIENTS {
@@ -88,11 +113,12 @@ async fn calls(report: &mut Report) -> Result<()> {
     let reads = kms.take();
     let domain_keys = 2.0;
     let notes = "100 patients; the store root key and the domain key, once each";
-    both(report, NAME, writes, reads, notes);
-    report.bar("10,000 writes", "KMS calls per domain key", writes as f64 / domain_keys, "", 1.0);
-    report.bar("10,000 reads", "KMS calls per domain key", reads as f64 / domain_keys, "", 1.0);
+    both(report, limits, NAME, writes, reads, notes);
+    for (what, calls) in [("writes", writes), ("reads", reads)] {
+        report.bar(&limits.workload(what), "KMS calls per domain key", calls as f64 / domain_keys, "", 1.0);
+    }
 
-    let mut asherah = Asherah::new()?;
+    let mut asherah = Asherah::limited(limits.keys, limits.age)?;
     let place = |number: usize| format!("patient-{}", number % PATIENTS);
     for number in 0..PATIENTS {
         asherah.write(&place(number), "value")?;
@@ -105,7 +131,7 @@ async fn calls(report: &mut Report) -> Result<()> {
     for (number, sealed) in sealed.iter().enumerate() {
         asherah.read(&place(number), sealed)?;
     }
-    both(report, asherah::NAME, writes, asherah.take(), "100 partitions, default policy; the system key, once");
+    both(report, limits, asherah::NAME, writes, asherah.take(), "100 partitions; the system key, once");
 
     let kms_aead = KmsAead::new().await?;
     let mut sealed = Vec::with_capacity(OPERATIONS);
@@ -116,7 +142,14 @@ async fn calls(report: &mut Report) -> Result<()> {
     for (number, sealed) in sealed.iter().enumerate() {
         kms_aead.read(&place(number), sealed).await?;
     }
-    both(report, kms_aead::NAME, writes, kms_aead.take(), "a data key for each value; this version has no cache");
+    both(
+        report,
+        limits,
+        kms_aead::NAME,
+        writes,
+        kms_aead.take(),
+        "a data key for each value; this version has no cache",
+    );
 
     let tink = Tink::new()?;
     let sealed = (0..OPERATIONS).map(|number| tink.write(&place(number), "value")).collect::<Result<Vec<_>>>()?;
@@ -124,13 +157,14 @@ async fn calls(report: &mut Report) -> Result<()> {
     for (number, sealed) in sealed.iter().enumerate() {
         tink.read(&place(number), sealed)?;
     }
-    both(report, tink::NAME, writes, tink.take(), "a data key for each value, no cache");
+    both(report, limits, tink::NAME, writes, tink.take(), "a data key for each value, no cache");
     Ok(())
 }
 
-fn both(report: &mut Report, system: &str, writes: u64, reads: u64, notes: &str) {
-    for (workload, calls) in [("10,000 writes", writes), ("10,000 reads", reads)] {
-        let row = Row::new(workload, system, &crate::version(system), "KMS calls", calls as f64, "", Better::Lower);
+fn both(report: &mut Report, limits: &Limits, system: &str, writes: u64, reads: u64, notes: &str) {
+    for (what, calls) in [("writes", writes), ("reads", reads)] {
+        let workload = limits.workload(what);
+        let row = Row::new(&workload, system, &crate::version(system), "KMS calls", calls as f64, "", Better::Lower);
         report.row(row.with_notes(notes.to_owned()));
     }
 }
@@ -138,7 +172,7 @@ fn both(report: &mut Report, system: &str, writes: u64, reads: u64, notes: &str)
 /// Many tasks that want one key which is in no cache.
 async fn herd(report: &mut Report) -> Result<()> {
     const WORKLOAD: &str = "1,000 tasks on one cold key";
-    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Counting::new("kms", Duration::from_millis(20))?);
+    let (store, kms) = (Arc::new(MemoryKeyStore::new()), Counting::new("kms", LATENCY)?);
     let process = || Keys::builder(Arc::clone(&store)).kek(Arc::clone(&kms)).build();
     process().await?.data_key(&patient(0)?).await?;
     let keys = process().await?;
@@ -173,6 +207,25 @@ async fn herd(report: &mut Report) -> Result<()> {
         result?;
     }
     report.row(row(kms_aead::NAME, kms_aead.take()).with_notes("no cache".to_owned()));
+
+    let mut asherah = Asherah::new()?;
+    let sealed = Arc::new(asherah.write("a", "value")?);
+    asherah.restart();
+    asherah.delay(LATENCY);
+    asherah.take();
+    let asherah = Arc::new(asherah);
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (asherah, sealed) = (Arc::clone(&asherah), Arc::clone(&sealed));
+        // Its calls block.
+        tasks.spawn_blocking(move || asherah.read("a", &sealed).map(drop).map_err(|error| error.to_string()));
+    }
+    for result in tasks.join_all().await {
+        result?;
+    }
+    report.row(
+        row(asherah::NAME, asherah.take()).with_notes("on the runtime's 512 threads for calls that block".to_owned()),
+    );
     Ok(())
 }
 
@@ -259,10 +312,11 @@ async fn killed(report: &mut Report) -> Result<()> {
 /// What who can write the key tables gets.
 async fn attacked(report: &mut Report) -> Result<()> {
     eprintln!("attacking …");
-    let mut row = |name: &str, system: &str, refused: bool, notes: String| {
+    let mut row = |name: &str, system: &str, refused: Option<bool>, notes: String| {
         let (workload, version) = (format!("attack: {name}"), crate::version(system));
-        let refused = f64::from(u8::from(refused));
-        report.row(Row::new(&workload, system, &version, "refused", refused, "", Better::Higher).with_notes(notes));
+        let (metric, value) =
+            refused.map_or(("nothing to attack", 1.0), |refused| ("refused", f64::from(u8::from(refused))));
+        report.row(Row::new(&workload, system, &version, metric, value, "", Better::Higher).with_notes(notes));
     };
     let mut succeeded = 0_u32;
     for attack in attacks::all().await {
@@ -270,7 +324,7 @@ async fn attacked(report: &mut Report) -> Result<()> {
         succeeded += u32::from(attack.claimed && !refused);
         let claim = if attack.claimed { "" } else { "not claimed; " };
         let end = attack.outcome.err().map_or_else(|| "it opens".to_owned(), |error| error.to_string());
-        row(attack.name, NAME, refused, format!("{claim}{end}"));
+        row(attack.name, NAME, Some(refused), format!("{claim}{end}"));
     }
     for (name, refused, notes) in KmsAead::new().await?.attacks().await? {
         row(name, kms_aead::NAME, refused, notes.to_owned());
