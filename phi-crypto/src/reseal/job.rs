@@ -10,7 +10,7 @@ use phi_keys::{KeyId, Sleeper};
 use phi_types::{Action, Activity, Clock, Outcome, Recorder, SystemClock};
 use ring::digest;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Page};
 use super::layout::Layout;
 use super::progress::LeftBecause;
 use super::renew::{Renewal, renew};
@@ -135,6 +135,7 @@ impl ResealJobBuilder {
             checkpoint,
             run,
             ahead: None,
+            read: None,
         })
     }
 }
@@ -180,6 +181,8 @@ pub struct ResealJob {
     run: Run,
     /// What was made ready while the last chunk was written.
     pub(super) ahead: Option<Ahead>,
+    /// The rows behind it.
+    pub(super) read: Option<Page>,
 }
 
 /// What this process did.
@@ -326,10 +329,19 @@ impl ResealJob {
             }
             // Together with the checkpoint, unless something is left to be seen about after the rows were changed.
             let together = (!fills).then_some(&next);
-            let behind = if is_full && attempt == 0 { self.look_ahead(at, &last).await } else { Vec::new() };
-            let commit = self.commit(at, &renewal.updates, together);
-            let (changed, ahead) = both(commit, self.make_ready(at, &last, behind)).await;
+            // The database reads and writes while the rows behind these are made ready.
+            let behind = if is_full && attempt == 0 { self.behind(at, &last).await } else { None };
+            let further = behind.as_ref().and_then(|page| page.next(u64::from(self.chunk.get())));
+            let read_and_commit = async {
+                let read = match &further {
+                    Some(cursor) => self.look_ahead(at, cursor).await,
+                    None => None,
+                };
+                (self.commit(at, &renewal.updates, together).await, read)
+            };
+            let ((changed, read), ahead) = both(read_and_commit, self.make_ready(behind)).await;
             self.ahead = ahead.or(self.ahead.take());
+            self.read = read.or(self.read.take());
             let Some(changed) = changed? else {
                 if attempt + 1 == ATTEMPTS {
                     return Err(ResealError::Contended);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use phi_crypto::reseal::{Column, LeftBecause, RowKey, Table};
+use phi_crypto::reseal::{Column, LeftBecause, ResealError, RowKey, Table};
 use phi_crypto::{IndexColumn, Opened, Opener, Sealed, Sealer, Suite, shred_subject};
 use phi_keys::{EphemeralKeyring, Keys, SqliteKeyStore};
 use phi_types::ManualClock;
@@ -79,25 +79,27 @@ async fn who_changes_a_row_meanwhile_wins() {
     rows::check_tags(pool, keys, 2).await;
 }
 
-/// The second chunk is read and sealed while the first one is written.
+/// While the first chunk is written, the second one is read and sealed, and the third one is read.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_changes_a_row_after_it_was_made_ready_wins_too() {
-    let Two { job: keys, pool, .. } = &two().await;
-    let builder = job_with(keys, Opener::builder(keys.clone()).build(), &Log::default()).rows_per_chunk(CHUNK);
-    let mut job = builder.table(patients(2)).open(pool.clone()).await.unwrap();
-    assert_eq!(job.next_chunk().await.unwrap().unwrap().counts.rows, 2);
-    let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope("p0002")).await.unwrap();
-    let written: Sealed<String> = sealer.seal("New Name", &NAME.record_id("p0002")).unwrap();
-    let update = sqlx::query("UPDATE patient SET name = ? WHERE id = 'p0002'").bind(written.as_bytes());
-    update.execute(pool).await.unwrap();
-    sqlx::query("DELETE FROM patient WHERE id = 'p0003'").execute(pool).await.unwrap();
-    assert_eq!(job.run().await.unwrap().counts, rows::counts(5, 8, 12, 0));
-    let rows = rows::patient_rows(pool).await;
-    let opener = Opener::builder(keys.clone()).build().for_scope(&scope("p0002")).await.unwrap();
-    let name = rows[2].1.as_ref().unwrap();
-    let opened = opener.open(name, &NAME.record_id("p0002")).unwrap();
-    assert_eq!((rows.len(), name.as_bytes()[0], opened.expose().as_str()), (4, 2, "New Name"));
-    rows::check_tags(pool, keys, 2).await;
+async fn who_changes_a_row_after_it_was_read_ahead_wins_too() {
+    for (changed, at, gone) in [("p0002", 2, "p0003"), ("p0004", 3, "p0002")] {
+        let Two { job: keys, pool, .. } = &two().await;
+        let builder = job_with(keys, Opener::builder(keys.clone()).build(), &Log::default()).rows_per_chunk(CHUNK);
+        let mut job = builder.table(patients(2)).open(pool.clone()).await.unwrap();
+        assert_eq!(job.next_chunk().await.unwrap().unwrap().counts.rows, 2);
+        let sealer = Sealer::builder(keys.clone()).build().for_scope(&scope(changed)).await.unwrap();
+        let written: Sealed<String> = sealer.seal("New Name", &NAME.record_id(changed)).unwrap();
+        let update = sqlx::query("UPDATE patient SET name = ? WHERE id = ?").bind(written.as_bytes()).bind(changed);
+        update.execute(pool).await.unwrap();
+        sqlx::query("DELETE FROM patient WHERE id = ?").bind(gone).execute(pool).await.unwrap();
+        assert_eq!(job.run().await.unwrap().counts, rows::counts(5, 8, 12, 0));
+        let rows = rows::patient_rows(pool).await;
+        let opener = Opener::builder(keys.clone()).build().for_scope(&scope(changed)).await.unwrap();
+        let name = rows[at].1.as_ref().unwrap();
+        let opened = opener.open(name, &NAME.record_id(changed)).unwrap();
+        assert_eq!((rows.len(), name.as_bytes()[0], opened.expose().as_str()), (4, 2, "New Name"));
+        rows::check_tags(pool, keys, 2).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +120,22 @@ async fn what_was_made_ready_is_written_soon_or_made_anew() {
         job.run().await.unwrap();
         rows::check_tags(pool, keys, 2).await;
     }
+}
+
+/// What was made ready behind it, and read behind that, is then not the next thing to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_that_was_not_written_is_not_passed_over() {
+    let Two { job: keys, pool, .. } = &two().await;
+    let builder = job_with(keys, Opener::builder(keys.clone()).build(), &Log::default()).rows_per_chunk(CHUNK);
+    let mut job = builder.table(patients(2)).open(pool.clone()).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON patient BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sqlx::raw_sql(refuse).execute(pool).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(job.next_chunk().await, Err(ResealError::Database(_))));
+    }
+    sqlx::raw_sql("DROP TRIGGER refuse").execute(pool).await.unwrap();
+    assert_eq!(job.run().await.unwrap().counts, rows::counts(5, 10, 15, 0));
+    rows::check_tags(pool, keys, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
