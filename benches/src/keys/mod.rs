@@ -2,8 +2,6 @@
 //! tables get, beside kms-aead, asherah and tink.
 
 mod asherah;
-#[path = "../../../phi-keys/tests/it/attacks.rs"]
-mod attacks;
 mod counting;
 mod kms_aead;
 mod lookup;
@@ -14,8 +12,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use phi_keys::{KekPolicy, KekSet, KekTarget, Keys, KmsAdmin, MemoryKeyStore, Scope, TokioSleeper};
-use phi_types::SubjectId;
+use phi_keys::{
+    EphemeralKeyring, KekPolicy, KekSet, KekTarget, Keys, Kms, KmsAdmin, MemoryKeyStore, Scope, TokioSleeper, conformance,
+};
+use phi_types::{SubjectId, SystemClock};
 use tokio::task::JoinSet;
 
 use self::asherah::Asherah;
@@ -319,7 +319,9 @@ async fn attacked(report: &mut Report) -> Result<()> {
         report.row(Row::new(&workload, system, &version, metric, value, "", Better::Higher).with_notes(notes));
     };
     let mut succeeded = 0_u32;
-    for attack in attacks::all().await {
+    let kek = |name| -> Result<Arc<dyn Kms>> { Ok(Arc::new(EphemeralKeyring::named(name, SystemClock::new())?)) };
+    let keks = [kek("east")?, kek("west")?];
+    for attack in conformance::attacks(|| async { MemoryKeyStore::new() }, keks).await? {
         let refused = attack.outcome.is_err();
         succeeded += u32::from(attack.claimed && !refused);
         let claim = if attack.claimed { "" } else { "not claimed; " };

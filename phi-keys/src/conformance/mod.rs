@@ -14,14 +14,17 @@
 
 mod admin;
 mod anchor;
+mod forgeries;
 mod kms;
 mod store;
+mod world;
 
 use core::fmt;
 use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
 pub use anchor::store_anchor;
+pub use forgeries::{Attack, attacks, forgeries};
 pub use kms::{kms, kms_violations};
 pub use store::{key_store, key_store_shared};
 
@@ -61,3 +64,33 @@ fn rule(holds: bool, rule: &'static str) -> Result<(), Violation> {
 fn failed<E: Error + Send + Sync + 'static>(rule: &'static str) -> impl FnOnce(E) -> Violation {
     move |error| Violation { rule, source: Some(Box::new(error)) }
 }
+
+/// What the contract promises to be there.
+trait Must<T> {
+    /// The value, or a violation of this rule.
+    fn must(self, rule: &'static str) -> Result<T, Violation>;
+}
+
+impl<T, E: Error + Send + Sync + 'static> Must<T> for Result<T, E> {
+    fn must(self, rule: &'static str) -> Result<T, Violation> {
+        self.map_err(failed(rule))
+    }
+}
+
+impl<T> Must<T> for Option<T> {
+    fn must(self, rule: &'static str) -> Result<T, Violation> {
+        self.ok_or(Violation { rule, source: None })
+    }
+}
+
+/// What happened, in words.
+#[derive(Debug)]
+struct Told(String);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Told {}

@@ -9,6 +9,8 @@ mod data;
 mod domain;
 mod envelope;
 mod flight;
+#[cfg(feature = "test-util")]
+mod forged;
 mod handle;
 mod held;
 mod kek_versions;

@@ -9,7 +9,10 @@
 )]
 
 mod adapters;
+#[cfg(feature = "test-util")]
 mod attacks;
+#[cfg(feature = "test-util")]
+mod broken;
 mod cache;
 mod certificate;
 mod component;
