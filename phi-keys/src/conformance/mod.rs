@@ -14,8 +14,13 @@
 
 mod admin;
 mod anchor;
+mod faults;
 mod forgeries;
+mod hierarchy;
 mod kms;
+mod parts;
+mod rotation;
+mod shredding;
 mod store;
 mod world;
 
@@ -24,8 +29,12 @@ use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
 pub use anchor::store_anchor;
+pub use faults::{Act, FaultyKms, KmsFault, StoreFault, kms_faults, store_faults, store_story};
 pub use forgeries::{Attack, attacks, forgeries};
+pub use hierarchy::{hierarchy, kek_rotation};
 pub use kms::{kms, kms_violations};
+pub use rotation::rotation;
+pub use shredding::shredding;
 pub use store::{key_store, key_store_shared};
 
 /// An implementation broke its contract.

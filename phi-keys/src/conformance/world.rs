@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use phi_types::{ManualClock, SubjectId};
 
+use super::faults::{Script, Way};
 use super::{Must, Violation};
 use crate::anchor::{AnchorFuture, StoreAnchor};
 use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::keys::{Keys, KeysBuilder};
 use crate::kms::{Capabilities, Carrier, KekStatus, Kms, KmsFuture, Rewrap, WrapContext, Wrapped};
+use crate::overlap::give_way;
 use crate::scope::Scope;
 use crate::store::KeyStore;
 
@@ -42,7 +44,8 @@ where
     }
 }
 
-/// A KEK without its pin: every function makes stores of its own under it, and names their fingerprints itself.
+/// A KEK without its pin: every function makes stores of its own under it, and names their fingerprints itself. It gives way to
+/// other tasks before each call.
 #[derive(Debug, Clone)]
 pub(super) struct Unpinned(pub(super) Arc<dyn Kms>);
 
@@ -56,23 +59,38 @@ impl Kms for Unpinned {
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
-        self.0.wrap_dek(carrier, context)
+        Box::pin(async move {
+            give_way().await;
+            self.0.wrap_dek(carrier, context).await
+        })
     }
 
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
-        self.0.unwrap_dek(wrapped, context)
+        Box::pin(async move {
+            give_way().await;
+            self.0.unwrap_dek(wrapped, context).await
+        })
     }
 
     fn generate<'a>(&'a self, context: &'a WrapContext) -> KmsFuture<'a, (Carrier, Wrapped)> {
-        self.0.generate(context)
+        Box::pin(async move {
+            give_way().await;
+            self.0.generate(context).await
+        })
     }
 
     fn rewrap<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Rewrap> {
-        self.0.rewrap(wrapped, context)
+        Box::pin(async move {
+            give_way().await;
+            self.0.rewrap(wrapped, context).await
+        })
     }
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.0.status()
+        Box::pin(async move {
+            give_way().await;
+            self.0.status().await
+        })
     }
 }
 
@@ -88,7 +106,9 @@ impl World {
     /// An empty store.
     pub(super) async fn new(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>]) -> Self {
         let clock = ManualClock::at_unix_seconds(1_767_225_600);
-        Self { store: fresh.store().await, keks: keks.to_vec(), clock, fingerprint: None }
+        // A way that never fails gives way at each call, so that several processes on one task are really at once.
+        let store = Way::new(fresh.store().await, Script::new([]));
+        Self { store: Arc::new(store), keks: keks.to_vec(), clock, fingerprint: None }
     }
 
     /// A process that knows nothing yet, over another store under the same KEKs.

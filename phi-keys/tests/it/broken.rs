@@ -1,12 +1,15 @@
 //! Stores, KMSs, signers and channels that break their contract in one way each: the suites notice.
 
 use core::num::NonZeroU32;
-use std::sync::Arc;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use phi_keys::conformance::{self, Violation};
 use phi_keys::{
-    Capabilities, Carrier, Change, Committed, EphemeralKeyring, KekStatus, KeyId, KeyRow, KeyStore, Kms, KmsFuture,
-    MemoryKeyStore, Residue, Slot, StoreFuture, WrapContext, Wrapped,
+    Capabilities, Carrier, Change, Committed, EphemeralKeyring, KekChange, KekStatus, KekTarget, KekVersions, KeyId,
+    KeyRow, KeyStore, Kms, KmsAdmin, KmsError, KmsFuture, MemoryKeyStore, Residue, Rewrap, Slot, StoreFuture,
+    WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
 
@@ -15,6 +18,18 @@ use phi_types::SystemClock;
 enum Flaw {
     /// Keeps no `revision`.
     LosesAColumn,
+    /// Says that a row was inserted whose place was taken.
+    ClaimsInsertions,
+    /// Replaces a row, whichever it is by now.
+    ReplacesBlindly,
+    /// Says that a row was replaced, and does nothing.
+    ForgetsReplacements,
+    /// Keeps the rows of a shredded scope beside the tombstone.
+    KeepsShreddedRows,
+    /// Writes no tombstone.
+    WritesNoTombstone,
+    /// Takes a key for a scope that has a tombstone.
+    TakesShreddedKeys,
 }
 
 #[derive(Debug)]
@@ -32,9 +47,17 @@ impl Flawed {
     async fn understood(&self, change: &Change) -> Change {
         let mut change = change.clone();
         match self.flaw {
-            Flaw::LosesAColumn => {
-                change.replace.iter_mut().for_each(|(_, next)| next.revision = 0);
+            Flaw::LosesAColumn => change.replace.iter_mut().for_each(|(_, next)| next.revision = 0),
+            Flaw::ReplacesBlindly => {
+                for (current, next) in &mut change.replace {
+                    let rows = self.inner.slot(&next.slot).await.unwrap();
+                    *current = rows.into_iter().find(|row| row.same_place(next)).unwrap_or_else(|| current.clone());
+                }
             }
+            Flaw::ForgetsReplacements => change.replace.clear(),
+            Flaw::KeepsShreddedRows => change.insert.extend(change.tombstone.take()),
+            Flaw::WritesNoTombstone => change.tombstone = None,
+            Flaw::ClaimsInsertions | Flaw::TakesShreddedKeys => {}
         }
         change
     }
@@ -48,7 +71,13 @@ impl KeyStore for Flawed {
     fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
             let change = self.understood(change).await;
-            self.inner.commit(&change).await
+            let outcome = self.inner.commit(&change).await?;
+            Ok(match (self.flaw, outcome) {
+                (Flaw::ClaimsInsertions, Committed::Exists) | (Flaw::TakesShreddedKeys, Committed::Shredded) => {
+                    Committed::Done
+                }
+                (_, outcome) => outcome,
+            })
         })
     }
 
@@ -89,17 +118,26 @@ enum Fault {
     ConfirmsAnyVersion,
     /// Binds no context, though it says that it does.
     IgnoresContexts,
+    /// Gives back what it is to rewrap.
+    RewrapsNothing,
+    /// Unwraps the last three carriers that it wrapped, and no others.
+    Forgets,
 }
 
 #[derive(Debug)]
 struct Crooked {
     inner: EphemeralKeyring,
     fault: Fault,
+    last: Mutex<VecDeque<Vec<u8>>>,
 }
 
 impl Crooked {
     fn new(name: &str, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { inner: EphemeralKeyring::named(name, SystemClock::new()).unwrap(), fault })
+        Arc::new(Self {
+            inner: EphemeralKeyring::named(name, SystemClock::new()).unwrap(),
+            fault,
+            last: Mutex::default(),
+        })
     }
 
     fn context(&self, context: &WrapContext) -> WrapContext {
@@ -117,14 +155,35 @@ impl Kms for Crooked {
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
-        Box::pin(async move { self.inner.wrap_dek(carrier, &self.context(context)).await })
+        Box::pin(async move {
+            let wrapped = self.inner.wrap_dek(carrier, &self.context(context)).await?;
+            let mut last = self.last.lock().unwrap();
+            last.push_back(wrapped.blob().to_vec());
+            if last.len() > 3 {
+                last.pop_front();
+            }
+            Ok(wrapped)
+        })
     }
 
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
         Box::pin(async move {
+            let forgotten = !self.last.lock().unwrap().iter().any(|blob| blob == wrapped.blob());
+            if self.fault == Fault::Forgets && forgotten {
+                return Err(KmsError::Refused);
+            }
             let version = if self.fault == Fault::ConfirmsAnyVersion { "1" } else { wrapped.kek_version() };
             let wrapped = Wrapped::new(wrapped.kek_id(), version, wrapped.binding(), wrapped.blob().to_vec()).unwrap();
             self.inner.unwrap_dek(&wrapped, &self.context(context)).await
+        })
+    }
+
+    fn rewrap<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Rewrap> {
+        Box::pin(async move {
+            if self.fault == Fault::RewrapsNothing {
+                return Ok(Rewrap::ThroughClient(wrapped.clone()));
+            }
+            self.inner.rewrap(wrapped, &self.context(context)).await
         })
     }
 
@@ -133,8 +192,39 @@ impl Kms for Crooked {
     }
 }
 
+impl KmsAdmin for Crooked {
+    fn versions(&self) -> KmsFuture<'_, KekVersions> {
+        self.inner.versions()
+    }
+
+    fn rotate(&self) -> KmsFuture<'_, KekChange> {
+        KmsAdmin::rotate(&self.inner)
+    }
+
+    fn disable<'a>(&'a self, target: &'a KekTarget) -> KmsFuture<'a, KekChange> {
+        self.inner.disable(target)
+    }
+
+    fn enable<'a>(&'a self, target: &'a KekTarget) -> KmsFuture<'a, KekChange> {
+        self.inner.enable(target)
+    }
+
+    fn schedule_destruction<'a>(&'a self, target: &'a KekTarget, window: Duration) -> KmsFuture<'a, KekChange> {
+        self.inner.schedule_destruction(target, window)
+    }
+
+    fn cancel_destruction<'a>(&'a self, target: &'a KekTarget) -> KmsFuture<'a, KekChange> {
+        self.inner.cancel_destruction(target)
+    }
+}
+
 fn good(name: &str) -> Arc<dyn Kms> {
     Arc::new(EphemeralKeyring::named(name, SystemClock::new()).unwrap())
+}
+
+/// The broken rule, or nothing.
+fn rule(outcome: Result<(), Violation>) -> &'static str {
+    outcome.err().map_or("", |violation| violation.rule())
 }
 
 fn told(outcome: Result<(), Violation>) -> String {
@@ -158,4 +248,63 @@ async fn attacks_find_a_kms_that_confirms_any_version_and_a_store_that_loses_a_c
     let lossy = || async { Flawed::new(Flaw::LosesAColumn) };
     let lost = told(conformance::forgeries(lossy, keks()).await);
     assert!(lost.contains("a domain key row is not authentic"), "{lost}");
+}
+
+#[tokio::test]
+async fn every_suite_over_a_store_finds_the_store_that_breaks_its_guarantee() {
+    let opens = "a store opens under its KEK and its fingerprint";
+    for (flaw, [hierarchy, rotation, shredding, faults]) in [
+        (Flaw::ClaimsInsertions, [opens, "", "", ""]),
+        (
+            Flaw::ReplacesBlindly,
+            [
+                "",
+                "a store opens after several domain keys were rotated at once",
+                "a store opens after several subjects were shredded at once",
+                "",
+            ],
+        ),
+        (
+            Flaw::ForgetsReplacements,
+            [
+                "a scope that was not shredded has a key",
+                "a scope that was not shredded has a key",
+                opens,
+                "whatever a write does, the store opens afterwards",
+            ],
+        ),
+        (
+            Flaw::KeepsShreddedRows,
+            ["", "", "a shred leaves the tombstone alone", "a shred that was interrupted can be resumed"],
+        ),
+        (
+            Flaw::WritesNoTombstone,
+            ["", "", "a shred leaves the tombstone alone", "whatever a write does, the store opens afterwards"],
+        ),
+        (Flaw::TakesShreddedKeys, ["", "", "a shredded key is not imported again", ""]),
+    ] {
+        let fresh = || async move { Flawed::new(flaw) };
+        let found = [
+            conformance::hierarchy(fresh, good("only")).await,
+            conformance::rotation(fresh, good("only")).await,
+            conformance::shredding(fresh, good("only")).await,
+            conformance::store_faults(fresh).await,
+        ];
+        assert_eq!(found.map(rule), [hierarchy, rotation, shredding, faults], "{flaw:?}");
+        assert_ne!(rule(conformance::key_store(&Flawed::new(flaw)).await), "", "{flaw:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_suite_over_a_kek_finds_the_kms_that_breaks_its_guarantee() {
+    let fresh = || async { MemoryKeyStore::new() };
+    let crooked = |fault| Crooked::new("only", fault);
+    let lost = conformance::hierarchy(fresh, crooked(Fault::Forgets)).await;
+    assert_eq!(rule(lost), "a store opens under its KEK and its fingerprint");
+    let lost = conformance::kms_faults(fresh, crooked(Fault::Forgets)).await;
+    assert_eq!(rule(lost), "a store opens under its KEK and its fingerprint");
+    let old = conformance::kek_rotation(fresh, crooked(Fault::RewrapsNothing)).await;
+    assert_eq!(rule(old), "after a rewrap every copy is under the newest version of the KEK");
+    let any = conformance::kek_rotation(fresh, crooked(Fault::ConfirmsAnyVersion)).await;
+    assert_eq!(rule(any), "a rewrap reaches every domain key");
 }

@@ -1,4 +1,8 @@
-use phi_keys::{EphemeralKeyring, MemoryKeyStore, conformance};
+use core::future::Future;
+use std::sync::Arc;
+
+use phi_keys::{EphemeralKeyring, KeyStore, MemoryKeyStore, conformance};
+use phi_types::SystemClock;
 
 #[tokio::test]
 async fn the_store_in_memory_conforms() {
@@ -83,4 +87,26 @@ async fn the_file_anchor_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let anchor = phi_keys::FileAnchor::create(folder.path().join("anchor")).unwrap();
     conformance::store_anchor(&anchor).await.unwrap();
+}
+
+fn kek(name: &str) -> Arc<EphemeralKeyring> {
+    Arc::new(EphemeralKeyring::named(name, SystemClock::new()).unwrap())
+}
+
+/// Everything that a store shows together with KEKs.
+async fn hierarchy_on<F, S>(fresh: impl Fn() -> F + Send + Sync)
+where
+    F: Future<Output = S> + Send,
+    S: KeyStore,
+{
+    conformance::hierarchy(&fresh, kek("only")).await.unwrap();
+    conformance::kek_rotation(&fresh, kek("only")).await.unwrap();
+    conformance::rotation(&fresh, kek("only")).await.unwrap();
+    conformance::shredding(&fresh, kek("only")).await.unwrap();
+    conformance::forgeries(&fresh, [kek("east"), kek("west")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_store_in_memory_holds_the_hierarchy() {
+    hierarchy_on(|| async { MemoryKeyStore::new() }).await;
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
-    CircuitBreaker, Error, FullId, KekPolicy, KekSet, KekTarget, KeyUse, Keys, Kms, KmsAdmin, MemoryKeyStore,
-    OnTerminal, RateLimit, Retry, RetryPolicy, Timeout,
+    CircuitBreaker, Error, FullId, KekPolicy, KekSet, KekTarget, KeyUse, Keys, KmsAdmin, MemoryKeyStore, OnTerminal,
+    RateLimit, Retry, RetryPolicy, Timeout, conformance,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -112,18 +112,8 @@ async fn check(world: &World, got: &Got, story: &str) {
 
 #[tokio::test]
 async fn one_fault_at_any_call_loses_no_key_and_opens_no_wrong_one() {
-    for make in [Faulty::named, Faulty::loose] {
-        for (fault, at) in ALL.into_iter().flat_map(|fault| (0..50).map(move |at| (fault, at))) {
-            let world = World::new(&[make("only")]);
-            let mut got = Vec::new();
-            // Two in a row, since a transient one is tried again.
-            let script = (0..at).map(|_| None).chain([Some(fault), Some(fault)]);
-            world.keks[0].script(script);
-            work(&world, KekPolicy::AnyOf, OnTerminal::Stop, &mut got).await;
-            let _ = world.keks[0].kms.rotate().await.unwrap();
-            work(&world, KekPolicy::AnyOf, OnTerminal::Stop, &mut got).await;
-            check(&world, &got, &format!("{fault:?} at call {at} of {:?}", world.keks[0].capabilities())).await;
-        }
+    for kek in [Faulty::named("only"), Faulty::loose("only")] {
+        conformance::kms_faults(|| async { MemoryKeyStore::new() }, kek).await.unwrap();
     }
 }
 

@@ -208,7 +208,7 @@ async fn one_fault_at_any_call_leaves_no_active_key_that_others_cannot_open() {
                     let rest = kek.pause();
                     let alone = Keys::builder(Arc::clone(&store)).kek(Arc::clone(kek)).build().await.unwrap();
                     assert_eq!([alone.domain_key(KeyUse::Index).await.unwrap().full_id()][..], active[..], "{story}");
-                    kek.resume(rest);
+                    kek.script(rest);
                 }
             }
             let now = states(&store, KeyUse::Index).await;

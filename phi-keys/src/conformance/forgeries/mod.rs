@@ -9,7 +9,8 @@ use core::future::Future;
 use std::sync::Arc;
 
 use self::rows::{FORGERIES, Forgery, Signed, Wants};
-use self::tables::{Tables, holding, own_key};
+use self::tables::{Tables, own_key};
+use super::parts::holding;
 use super::world::{Fresh, KEY, World, patient};
 use super::{Must, Told, Violation, failed};
 use crate::error::Error;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::parts::holding;
 use super::super::world::{Fresh, Notes, OPENS, WINDOW, World, nothing, patient, subject};
 use super::super::{Must, Violation, rule};
-use super::tables::{Tables, holding};
+use super::tables::Tables;
 use super::{Attack, ready};
 use crate::error::Error;
 use crate::keys::Keys;

@@ -2,8 +2,9 @@
 
 use core::mem::swap;
 
+use super::super::parts::{copies, join};
 use super::super::{Must, Violation};
-use super::tables::{Tables, copies, join};
+use super::tables::Tables;
 use crate::kms::{Binding, Wrapped, WrappedError};
 use crate::store::{KeyRow, KeyState};
 

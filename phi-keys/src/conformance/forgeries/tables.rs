@@ -1,22 +1,19 @@
 //! The rows of a store as somebody sees them who can write it, taken apart and put together again.
 
 use core::num::NonZeroU32;
-use std::sync::Arc;
-
 use phi_types::Timestamp;
 use ring::digest;
 
-use super::super::world::{Fresh, TENANT};
-use super::super::{Must, Violation, rule};
+use super::super::parts::{WHOLE, join};
+use super::super::world::TENANT;
+use super::super::{Must, Violation};
 use crate::derive::{self, Label};
 use crate::f1::{self, MessageKey, Nonce, Suite};
 use crate::id::FullId;
-use crate::kms::{Carrier, Kms, WrapContext, Wrapped};
+use crate::kms::{Carrier, Kms, WrapContext};
 use crate::scope::KeyUse;
-use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot};
+use crate::store::{KeyRow, KeyState, KeyStore, RowKind, Slot};
 use crate::tlv;
-
-const WHOLE: &str = "a store gives back every row that was written to it";
 
 /// The rows of two tenants, those that an attack is about by name.
 #[derive(Clone)]
@@ -70,40 +67,6 @@ impl Tables {
         }
         rows
     }
-}
-
-/// A store that holds these rows, as if they had always been there.
-pub(super) async fn holding(fresh: &dyn Fresh, rows: Vec<KeyRow>) -> Result<Arc<dyn KeyStore>, Violation> {
-    const RULE: &str = "rows of different places and kids can be put into an empty store";
-    let store = fresh.store().await;
-    store.prepare().await.must("an empty store can be prepared")?;
-    let change = rows.into_iter().fold(Change::new(), Change::insert);
-    rule(store.commit(&change).await.must(RULE)? == Committed::Done, RULE)?;
-    Ok(store)
-}
-
-/// The copies of a domain key, each a carrier and what is sealed under it.
-pub(super) fn copies(row: &KeyRow) -> Result<Vec<(Wrapped, Vec<u8>)>, Violation> {
-    let (count, mut rest) = row.wrapped.split_first().must(WHOLE)?;
-    let mut part = || {
-        let (length, after) = rest.split_first_chunk().must(WHOLE)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).must(WHOLE)?;
-        let (part, after) = after.split_at_checked(length).must(WHOLE)?;
-        rest = after;
-        Ok(part.to_vec())
-    };
-    (0..*count).map(|_| Ok((Wrapped::from_bytes(&part()?).must(WHOLE)?, part()?))).collect()
-}
-
-pub(super) fn join(copies: &[(Wrapped, Vec<u8>)]) -> Result<Vec<u8>, Violation> {
-    let mut bytes = vec![u8::try_from(copies.len()).must(WHOLE)?];
-    for (carrier, sealed) in copies {
-        for part in [&carrier.to_bytes(), sealed] {
-            bytes.extend(u32::try_from(part.len()).must(WHOLE)?.to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
-    }
-    Ok(bytes)
 }
 
 /// A domain key that the attacker knows, wrapped under a KEK as its owner would, in a row that lacks nothing but the MAC.
