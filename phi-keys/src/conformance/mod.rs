@@ -14,13 +14,17 @@
 
 mod admin;
 mod anchor;
+mod cached;
 mod faults;
 mod forgeries;
 mod hierarchy;
 mod kms;
+mod pair;
 mod parts;
+mod revocations;
 mod rotation;
 mod shredding;
+mod signer;
 mod store;
 mod world;
 
@@ -29,12 +33,16 @@ use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
 pub use anchor::store_anchor;
+pub use cached::kms_cache;
 pub use faults::{Act, FaultyKms, KmsFault, StoreFault, kms_faults, store_faults, store_story};
 pub use forgeries::{Attack, attacks, forgeries};
 pub use hierarchy::{hierarchy, kek_rotation};
 pub use kms::{kms, kms_violations};
+pub use pair::kms_pair;
+pub use revocations::{Disturbance, revocations};
 pub use rotation::rotation;
 pub use shredding::shredding;
+pub use signer::signer;
 pub use store::{key_store, key_store_shared};
 
 /// An implementation broke its contract.

@@ -53,7 +53,8 @@ async fn at_once(mut world: World) -> Result<(), Violation> {
         });
         for rotated in together(rotating.into()).await {
             let [domain, data] = rotated.must(ROTATES)?;
-            (ever.push(data), domains.push(domain));
+            ever.push(data);
+            domains.push(domain);
         }
         let index = Slot::new(TENANT, KeyUse::Index, None);
         for (slot, kind) in [(&slot, RowKind::Data), (&index, RowKind::Domain)] {

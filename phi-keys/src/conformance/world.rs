@@ -144,7 +144,6 @@ pub(super) fn patient(name: &str) -> Result<Scope, Violation> {
 }
 
 /// Nothing refers to a key.
-#[expect(clippy::unnecessary_wraps, reason = "what counts references may fail")]
 pub(super) fn nothing(
     _: crate::id::KeyId,
 ) -> core::future::Ready<Result<u64, Box<dyn std::error::Error + Send + Sync>>> {

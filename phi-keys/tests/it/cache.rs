@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, KekPolicy, KekSet, KekTarget, KeyId, KeyRow, KeyStore, KeyUse, Keys,
-    KeysBuilder, KmsAdmin, KmsError, KmsEvent, MemoryKeyStore, OnTerminal, Residue, Revocation, RevocationChannel,
-    RevocationNotice, Scope, Sleeper, Slot, StoreError, StoreFuture,
+    KeysBuilder, KmsAdmin, KmsError, KmsEvent, MemoryKeyStore, OnTerminal, Residue, Revocation, RevocationNotice,
+    Scope, Sleeper, Slot, StoreError, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::faults::{Fault, Faulty};
+use crate::support::wire::Wire;
 use crate::support::{patient, subject};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -690,41 +691,6 @@ async fn who_was_reading_while_a_key_was_revoked_reads_again() {
     let refused = reader.await;
     assert!(matches!(refused, Err(Error::Kms(KmsError::Disabled))), "{refused:?}");
     assert_eq!(world.kms.calls() - before.1, 1, "the revoked domain key was asked for again");
-}
-
-/// Carries notices between the key managers of this process, as text.
-#[derive(Debug)]
-struct Wire {
-    sender: broadcast::Sender<String>,
-    receiver: tokio::sync::Mutex<broadcast::Receiver<String>>,
-    down: AtomicBool,
-}
-
-impl Wire {
-    fn new(sender: &broadcast::Sender<String>) -> Arc<Self> {
-        let receiver = tokio::sync::Mutex::new(sender.subscribe());
-        Arc::new(Self { sender: sender.clone(), receiver, down: AtomicBool::new(false) })
-    }
-}
-
-impl RevocationChannel for Wire {
-    fn publish<'a>(&'a self, notice: &'a RevocationNotice) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let text = notice.to_text();
-            assert!(text.len() < 100 && !text.contains("7431"), "a notice names no subject: {text}");
-            match self.down.load(Ordering::SeqCst) {
-                true => Err(StoreError::unavailable("cut")),
-                false => self.sender.send(text).map(drop).map_err(StoreError::unavailable),
-            }
-        })
-    }
-
-    fn next(&self) -> StoreFuture<'_, RevocationNotice> {
-        Box::pin(async move {
-            let text = self.receiver.lock().await.recv().await;
-            text.map(|text| RevocationNotice::from_text(&text)).map_err(StoreError::unavailable)
-        })
-    }
 }
 
 #[tokio::test]

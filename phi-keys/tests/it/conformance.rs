@@ -1,8 +1,12 @@
 use core::future::Future;
 use std::sync::Arc;
 
-use phi_keys::{EphemeralKeyring, KeyStore, MemoryKeyStore, conformance};
+use phi_keys::{EphemeralKeyring, KeyStore, Keys, Kms, MemoryKeyStore, conformance};
 use phi_types::SystemClock;
+use tokio::sync::broadcast;
+
+use crate::faults::{Faulty, Hours};
+use crate::support::wire::{Wire, disturb};
 
 #[tokio::test]
 async fn the_store_in_memory_conforms() {
@@ -109,4 +113,33 @@ where
 #[tokio::test]
 async fn the_store_in_memory_holds_the_hierarchy() {
     hierarchy_on(|| async { MemoryKeyStore::new() }).await;
+}
+
+#[tokio::test]
+async fn a_cache_in_front_of_any_kek_asks_it_once() {
+    for kek in [kek("only") as Arc<dyn Kms>, Faulty::loose("only")] {
+        conformance::kms_cache(kek).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_keks_hold_keys_together() {
+    conformance::kms_pair(kek("east"), kek("west")).await.unwrap();
+    conformance::kms_pair(Faulty::loose("east"), kek("west")).await.unwrap();
+    conformance::kms_pair(Faulty::loose("east"), Faulty::loose("west")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_local_signer_conforms() {
+    let keys = Keys::builder(MemoryKeyStore::new()).kek(kek("only")).build().await.unwrap();
+    conformance::signer(&keys.signer("audit").await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_channel_within_the_process_conforms() {
+    let (sender, _) = broadcast::channel(64);
+    let wires = [Wire::new(&sender), Wire::new(&sender)];
+    conformance::revocations(wires.map(|wire| wire as _), |what| disturb(sender.clone(), what), Hours::new())
+        .await
+        .unwrap();
 }

@@ -105,6 +105,58 @@ impl Site {
     }
 }
 
+pub(crate) mod wire {
+    use phi_keys::conformance::Disturbance;
+    use phi_keys::{RevocationChannel, RevocationNotice, StoreError, StoreFuture};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::sync::broadcast;
+
+    /// Carries notices between the key managers of this process, as text.
+    #[derive(Debug)]
+    pub(crate) struct Wire {
+        sender: broadcast::Sender<String>,
+        receiver: tokio::sync::Mutex<broadcast::Receiver<String>>,
+        pub(crate) down: AtomicBool,
+    }
+
+    impl Wire {
+        pub(crate) fn new(sender: &broadcast::Sender<String>) -> Arc<Self> {
+            let receiver = tokio::sync::Mutex::new(sender.subscribe());
+            Arc::new(Self { sender: sender.clone(), receiver, down: AtomicBool::new(false) })
+        }
+    }
+
+    impl RevocationChannel for Wire {
+        fn publish<'a>(&'a self, notice: &'a RevocationNotice) -> StoreFuture<'a, ()> {
+            Box::pin(async move {
+                let text = notice.to_text();
+                assert!(text.len() < 100 && !text.contains("7431"), "a notice names no subject: {text}");
+                match self.down.load(Ordering::SeqCst) {
+                    true => Err(StoreError::unavailable("cut")),
+                    false => self.sender.send(text).map(drop).map_err(StoreError::unavailable),
+                }
+            })
+        }
+
+        fn next(&self) -> StoreFuture<'_, RevocationNotice> {
+            Box::pin(async move {
+                let text = self.receiver.lock().await.recv().await;
+                text.map(|text| RevocationNotice::from_text(&text)).map_err(StoreError::unavailable)
+            })
+        }
+    }
+
+    /// What becomes of a wire from outside.
+    pub(crate) async fn disturb(sender: broadcast::Sender<String>, what: Disturbance) {
+        match what {
+            Disturbance::Garbage => drop(sender.send("phi-revoke-9 \u{0}".into())),
+            // Who listens falls behind, and has lost what was sent.
+            _ => (0..65).for_each(|_| drop(sender.send(format!("phi-revoke-1 kid {}", "0".repeat(32))))),
+        }
+    }
+}
+
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite {
     use std::path::PathBuf;

@@ -71,7 +71,7 @@ impl Way<Arc<dyn KeyStore>> {
     }
 }
 
-impl<W> Way<W> {
+impl<W: Sync> Way<W> {
     async fn alive(&self) -> Result<(), &'static str> {
         give_way().await;
         if self.dead.load(Ordering::SeqCst) { Err("killed") } else { Ok(()) }

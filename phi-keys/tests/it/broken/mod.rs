@@ -1,5 +1,7 @@
 //! Stores, KMSs, signers and channels that break their contract in one way each: the suites notice.
 
+mod others;
+
 use core::num::NonZeroU32;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -7,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::conformance::{self, Violation};
 use phi_keys::{
-    Capabilities, Carrier, Change, Committed, EphemeralKeyring, KekChange, KekStatus, KekTarget, KekVersions, KeyId,
-    KeyRow, KeyStore, Kms, KmsAdmin, KmsError, KmsFuture, MemoryKeyStore, Residue, Rewrap, Slot, StoreFuture,
+    Capabilities, Carrier, Change, Committed, EphemeralKeyring, KekChange, KekState, KekStatus, KekTarget, KekVersions,
+    KeyId, KeyRow, KeyStore, Kms, KmsAdmin, KmsError, KmsFuture, MemoryKeyStore, Residue, Rewrap, Slot, StoreFuture,
     WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
@@ -122,6 +124,10 @@ enum Fault {
     RewrapsNothing,
     /// Unwraps the last three carriers that it wrapped, and no others.
     Forgets,
+    /// Does not look at the name that a carrier bears.
+    OpensAnyName,
+    /// Says that it is switched off, and is not.
+    LiesAboutItsState,
 }
 
 #[derive(Debug)]
@@ -169,11 +175,12 @@ impl Kms for Crooked {
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
         Box::pin(async move {
             let forgotten = !self.last.lock().unwrap().iter().any(|blob| blob == wrapped.blob());
-            if self.fault == Fault::Forgets && forgotten {
+            if self.fault == Fault::Forgets && forgotten && wrapped.kek_id() == self.kek_id() {
                 return Err(KmsError::Refused);
             }
             let version = if self.fault == Fault::ConfirmsAnyVersion { "1" } else { wrapped.kek_version() };
-            let wrapped = Wrapped::new(wrapped.kek_id(), version, wrapped.binding(), wrapped.blob().to_vec()).unwrap();
+            let name = if self.fault == Fault::OpensAnyName { self.inner.kek_id() } else { wrapped.kek_id() };
+            let wrapped = Wrapped::new(name, version, wrapped.binding(), wrapped.blob().to_vec()).unwrap();
             self.inner.unwrap_dek(&wrapped, &self.context(context)).await
         })
     }
@@ -188,6 +195,9 @@ impl Kms for Crooked {
     }
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
+        if self.fault == Fault::LiesAboutItsState {
+            return Box::pin(async { Ok(KekStatus::new(KekState::Disabled, None)) });
+        }
         self.inner.status()
     }
 }

@@ -1,0 +1,187 @@
+//! Pairs of KMSs, signers and channels that break their contract.
+
+use std::sync::{Arc, Mutex};
+
+use phi_keys::conformance;
+use phi_keys::{
+    Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError, KmsFuture, MemoryKeyStore,
+    PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreFuture, WrapContext, Wrapped,
+};
+use phi_types::SystemClock;
+use tokio::sync::broadcast;
+
+use super::{Crooked, Fault, good, rule};
+use crate::faults::Hours;
+use crate::support::wire::{Wire, disturb};
+
+#[tokio::test]
+async fn the_suite_over_two_keks_finds_one_that_opens_what_is_not_its_own() {
+    let any = Crooked::new("west", Fault::OpensAnyName);
+    let found = conformance::kms_pair(good("east"), any).await;
+    assert_eq!(rule(found), "a carrier of another KEK is refused as such");
+    assert_eq!(rule(conformance::kms_pair(good("east"), good("east")).await), "two KEKs have two names");
+    // One key under two names.
+    let (east, west) = Twin::pair();
+    let found = conformance::kms_pair(east, west).await;
+    assert_eq!(rule(found), "a KEK does not open what another one wrapped, under whatever name");
+    let forgets = Crooked::new("west", Fault::Forgets);
+    let found = rule(conformance::kms_pair(good("east"), forgets).await);
+    assert_eq!(found, "with one of two KMSs down every key is read and new ones are made");
+}
+
+/// One KEK behind two names.
+#[derive(Debug)]
+struct Twin(&'static str, Arc<EphemeralKeyring>);
+
+impl Twin {
+    fn pair() -> (Arc<dyn Kms>, Arc<dyn Kms>) {
+        let kek = Arc::new(EphemeralKeyring::named("twin", SystemClock::new()).unwrap());
+        (Arc::new(Self("east", Arc::clone(&kek))), Arc::new(Self("west", kek)))
+    }
+}
+
+fn named(name: &str, wrapped: &Wrapped) -> Wrapped {
+    Wrapped::new(name, wrapped.kek_version(), wrapped.binding(), wrapped.blob().to_vec()).unwrap()
+}
+
+impl Kms for Twin {
+    fn kek_id(&self) -> &str {
+        self.0
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.1.capabilities()
+    }
+
+    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
+        Box::pin(async move { Ok(named(self.0, &self.1.wrap_dek(carrier, context).await?)) })
+    }
+
+    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
+        Box::pin(async move {
+            if wrapped.kek_id() != self.0 {
+                return Err(KmsError::OtherKek);
+            }
+            self.1.unwrap_dek(&named("twin", wrapped), context).await
+        })
+    }
+
+    fn status(&self) -> KmsFuture<'_, KekStatus> {
+        self.1.status()
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_a_cache_finds_a_kek_that_lies_about_its_state() {
+    let found = conformance::kms_cache(Crooked::new("only", Fault::LiesAboutItsState)).await;
+    assert_eq!(rule(found), "a KEK that stands takes no key away");
+}
+
+/// What a signer does wrong.
+#[derive(Debug, Clone, Copy)]
+enum Slip {
+    IgnoresTheMessage,
+    NamesAnotherKey,
+    MixesThoseAtOnce,
+    IsNotThere,
+}
+
+#[derive(Debug)]
+struct Slipping {
+    inner: Ed25519Signer,
+    other: PublicKey,
+    slip: Slip,
+    waiting: Mutex<Vec<u8>>,
+}
+
+impl Signer for Slipping {
+    fn public_key(&self) -> PublicKey {
+        if matches!(self.slip, Slip::NamesAnotherKey) { self.other } else { self.inner.public_key() }
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
+        Box::pin(async move {
+            match self.slip {
+                Slip::IgnoresTheMessage => self.inner.sign_now(b""),
+                Slip::NamesAnotherKey => self.inner.sign_now(message),
+                Slip::IsNotThere => Err(SignError::new("out of reach")),
+                Slip::MixesThoseAtOnce => {
+                    // One buffer for all, which the next one overwrites.
+                    *self.waiting.lock().unwrap() = message.to_vec();
+                    tokio::task::yield_now().await;
+                    let message = self.waiting.lock().unwrap().clone();
+                    self.inner.sign_now(&message)
+                }
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_a_signer_finds_what_it_does_wrong() {
+    for (slip, broken) in [
+        (Slip::IgnoresTheMessage, "a signature verifies under the public key of its signer"),
+        (Slip::NamesAnotherKey, "a signature verifies under the public key of its signer"),
+        (Slip::MixesThoseAtOnce, "what is signed for several at once is signed for each"),
+        (Slip::IsNotThere, "a signer that can be reached signs"),
+    ] {
+        let keys = Keys::builder(MemoryKeyStore::new()).kek(good("only")).build().await.unwrap();
+        let other = keys.signer("other").await.unwrap().public_key();
+        let inner = keys.signer("audit").await.unwrap();
+        let signer = Slipping { inner, other, slip, waiting: Mutex::default() };
+        assert_eq!(rule(conformance::signer(&signer).await), broken, "{slip:?}");
+    }
+}
+
+/// What a channel of revocations does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noise {
+    /// Takes every notice and carries none.
+    Drops,
+    /// Does not say that it lost some.
+    HidesLosses,
+    /// Makes something else of a notice.
+    Garbles,
+}
+
+#[derive(Debug)]
+struct Noisy(Arc<Wire>, Noise);
+
+impl RevocationChannel for Noisy {
+    fn publish<'a>(&'a self, notice: &'a RevocationNotice) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            match self.1 {
+                Noise::Drops => Ok(()),
+                _ => self.0.publish(notice).await,
+            }
+        })
+    }
+
+    fn next(&self) -> StoreFuture<'_, RevocationNotice> {
+        Box::pin(async move {
+            loop {
+                match self.0.next().await {
+                    Err(_) if self.1 == Noise::HidesLosses => {}
+                    Ok(notice) if self.1 == Noise::Garbles && notice.to_text().contains("scope") => {
+                        return Ok(RevocationNotice::from_text("phi-revoke-1 all"));
+                    }
+                    other => return other,
+                }
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_a_channel_finds_one_that_drops_hides_or_garbles() {
+    for (noise, broken) in [
+        (Noise::Drops, "a notice that was published reaches the other process"),
+        (Noise::HidesLosses, "notices that may have been missed are taken for the worst"),
+        (Noise::Garbles, "a notice arrives as it was published"),
+    ] {
+        let (sender, _) = broadcast::channel(64);
+        let ends = [Wire::new(&sender), Wire::new(&sender)].map(|wire| Arc::new(Noisy(wire, noise)) as _);
+        let found = conformance::revocations(ends, |what| disturb(sender.clone(), what), Hours::new()).await;
+        assert_eq!(rule(found), broken, "{noise:?}");
+    }
+}
