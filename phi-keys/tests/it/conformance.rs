@@ -71,6 +71,86 @@ async fn a_sqlite_database_without_a_file_conforms() {
     conformance::key_store(&phi_keys::SqliteKeyStore::new(pool)).await.unwrap();
 }
 
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_sqlite_database_holds_the_hierarchy() {
+    use phi_keys::SqliteKeyStore;
+
+    use crate::support::On;
+    use crate::support::sqlite::Database;
+
+    hierarchy_on(|| async {
+        let database = Database::new().await;
+        On::new(SqliteKeyStore::new(database.pool.clone()), database)
+    })
+    .await;
+}
+
+/// In memory, since what fails is in front of the database.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn no_fault_of_a_sqlite_database_loses_a_key() {
+    crate::component::used("sqlite");
+    conformance::store_faults(|| async {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        phi_keys::SqliteKeyStore::new(pool)
+    })
+    .await
+    .unwrap();
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres() -> impl KeyStore {
+    use crate::support::On;
+    use crate::support::postgres::Schema;
+
+    let schema = Schema::new().await.unwrap();
+    On::new(phi_keys::PostgresKeyStore::new(schema.pool().await), schema)
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_postgres_database_holds_the_hierarchy() {
+    if crate::support::postgres::Schema::new().await.is_some() {
+        hierarchy_on(postgres).await;
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn no_fault_of_a_postgres_database_loses_a_key() {
+    if crate::support::postgres::Schema::new().await.is_some() {
+        conformance::store_faults(postgres).await.unwrap();
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn the_channel_of_postgres_conforms() {
+    use phi_keys::PostgresRevocations;
+    use phi_keys::conformance::Disturbance;
+    use sqlx::AssertSqlSafe;
+
+    use crate::support::Tick;
+    use crate::support::postgres::Schema;
+
+    let Some(schema) = Schema::new().await else { return };
+    let name = format!("{}_conformance", schema.search_path());
+    let (pool, ends) = (schema.pool().await, [schema.pool().await, schema.pool().await]);
+    let ends = ends.map(|pool| Arc::new(PostgresRevocations::named(pool, name.clone())) as _);
+    let disturb = |what| {
+        let statement = match what {
+            Disturbance::Garbage => format!("SELECT pg_notify('{name}', 'phi-revoke-9')"),
+            _ => format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND query LIKE '%{name}%'"
+            ),
+        };
+        let pool = pool.clone();
+        async move { drop(sqlx::query(AssertSqlSafe(statement)).execute(&pool).await.unwrap()) }
+    };
+    conformance::revocations(ends, disturb, Tick).await.unwrap();
+}
+
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn the_postgres_store_conforms() {

@@ -1,6 +1,5 @@
 //! The key store on PostgreSQL: what one process and several do to it.
 
-use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use phi_keys::{
 use sqlx::{PgPool, Row};
 use tokio::sync::Barrier;
 
+use crate::support::Tick;
 use crate::support::postgres::Schema;
 use crate::support::{patient, subject};
 
@@ -87,18 +87,6 @@ async fn a_revocation_reaches_another_process_and_a_lost_connection_is_taken_for
     ended(&key).await;
     hears().await;
     follower.abort();
-}
-
-/// Sleeps for ten milliseconds, however long it should: waiting for a server is all there is to do.
-#[derive(Debug)]
-struct Tick;
-
-impl Sleeper for Tick {
-    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async {
-            let _ = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(10))).await;
-        })
-    }
 }
 
 #[tokio::test]

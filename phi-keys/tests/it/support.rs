@@ -1,11 +1,12 @@
 //! What several tests share.
 
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use phi_keys::{
-    Carrier, EphemeralKeyring, KekStatus, Keys, KeysBuilder, Kms, KmsError, KmsFuture, MemoryKeyStore, RootPin, Scope,
-    WrapContext, Wrapped,
+    Carrier, Change, Committed, EphemeralKeyring, KekStatus, KeyId, KeyRow, KeyStore, KeyUse, Keys, KeysBuilder, Kms,
+    KmsError, KmsFuture, MemoryKeyStore, Remains, Residue, RootPin, Scope, Slot, StoreFuture, WrapContext, Wrapped,
 };
 use phi_types::SubjectId;
 
@@ -105,6 +106,80 @@ impl Site {
     }
 }
 
+/// Sleeps for ten milliseconds, however long it should: waiting for a server is all there is to do.
+#[cfg(feature = "postgres")]
+#[derive(Debug)]
+pub(crate) struct Tick;
+
+#[cfg(feature = "postgres")]
+impl phi_keys::Sleeper for Tick {
+    fn sleep(&self, _: core::time::Duration) -> core::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async {
+            let _ = tokio::task::spawn_blocking(|| std::thread::sleep(core::time::Duration::from_millis(10))).await;
+        })
+    }
+}
+
+/// A store that lasts as long as what it stands on.
+#[derive(Debug)]
+pub(crate) struct On<S, K> {
+    store: S,
+    _kept: K,
+}
+
+impl<S, K> On<S, K> {
+    pub(crate) const fn new(store: S, kept: K) -> Self {
+        Self { store, _kept: kept }
+    }
+}
+
+impl<S: KeyStore, K: core::fmt::Debug + Send + Sync + 'static> KeyStore for On<S, K> {
+    fn prepare(&self) -> StoreFuture<'_, ()> {
+        self.store.prepare()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
+        self.store.commit(change)
+    }
+
+    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.store.slot(slot)
+    }
+
+    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.store.scopes(tenant, key_use, scopes)
+    }
+
+    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
+        self.store.by_kid(kid)
+    }
+
+    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.store.domain_rows()
+    }
+
+    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
+        self.store.tombstones()
+    }
+
+    fn data_rows<'a>(
+        &'a self,
+        tenant: &'a str,
+        after: Option<&'a KeyRow>,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Vec<KeyRow>> {
+        self.store.data_rows(tenant, after, limit)
+    }
+
+    fn remains<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Remains> {
+        self.store.remains(slot)
+    }
+
+    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
+        self.store.purge()
+    }
+}
+
 pub(crate) mod wire {
     use phi_keys::conformance::Disturbance;
     use phi_keys::{RevocationChannel, RevocationNotice, StoreError, StoreFuture};
@@ -166,6 +241,7 @@ pub(crate) mod sqlite {
     use tempfile::TempDir;
 
     /// A database in a folder of its own.
+    #[derive(Debug)]
     pub(crate) struct Database {
         pub(crate) folder: TempDir,
         pub(crate) pool: SqlitePool,
@@ -227,6 +303,7 @@ pub(crate) mod postgres {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
 
     /// A schema of its own in the database that the environment names; dropped with everything in it.
+    #[derive(Debug)]
     pub(crate) struct Schema {
         options: PgConnectOptions,
         name: String,

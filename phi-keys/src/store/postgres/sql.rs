@@ -33,7 +33,9 @@ const CREATE: [&str; 4] = [
     "CREATE INDEX phi_keys_row_slot ON phi_keys_row (tenant, key_use, scope)",
 ];
 
-const HAS_TABLES: &str = "SELECT to_regclass('phi_keys_schema') IS NOT NULL";
+/// Read from the catalogue itself: `to_regclass` may answer from what this session knew before it waited for the lock.
+const HAS_TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class
+    WHERE relname = 'phi_keys_schema' AND pg_catalog.pg_table_is_visible(oid))";
 const DURABILITY: &str = "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
 /// Reads rows. The columns are named: a statement that was prepared before a later version added one still fits.
 macro_rules! select {
