@@ -1,13 +1,48 @@
-//! What every [`Kms`](crate::Kms), [`KeyStore`](crate::KeyStore) and [`StoreAnchor`](crate::StoreAnchor) must do, as functions
-//! that implementors run in their own tests.
+//! What this crate guarantees of every [`Kms`](crate::Kms), [`KeyStore`](crate::KeyStore), [`StoreAnchor`](crate::StoreAnchor),
+//! [`Signer`](crate::Signer) and [`RevocationChannel`](crate::RevocationChannel), as functions that implementors run in their own
+//! tests. The implementations of this crate run them too.
+//!
+//! | function | what it is given | what it shows |
+//! |---|---|---|
+//! | [`key_store`], [`key_store_shared`] | a store; two ways to one store | rows are kept, and written by insert-if-absent and compare-and-swap alone |
+//! | [`key_store_later`] | a store, and what writes to it from outside | what only a later version knows is named as such |
+//! | [`hierarchy`] | stores and a KEK | one root key, found again and pinned; tenants, uses and subjects apart; missing rows missed |
+//! | [`rotation`] | stores and a KEK | domain and data keys rotated, by several at once; staged keys; two windows before a key is gone |
+//! | [`kek_rotation`] | a store and a KEK with its administration | domain keys follow their KEK to its next version |
+//! | [`shredding`] | stores and a KEK | tombstone there, wrapped bytes gone, caches emptied, no way back, repeatable |
+//! | [`forgeries`], [`attacks`] | stores and two KEKs | whoever can write the key tables gets no key, and what the store root key adds to that |
+//! | [`store_faults`], [`store_story`] | stores | no write that fails, or is a process's last one, loses a key or brings one back |
+//! | [`kms_faults`] | stores and a KEK | no call that fails or answers wrongly loses a key or has a wrong one used |
+//! | [`kms`], [`kms_violations`] | a KEK | it wraps, binds, refuses, rewraps and says what it can do |
+//! | [`kms_admin`], [`kms_admin_violations`] | a KEK of no other use | versions, switching off and on, scheduled destruction |
+//! | [`kms_pair`] | two KEKs | each refuses the other's, one bridges the other's outage, and none its refusal |
+//! | [`kms_cache`] | a KEK | one call for a thousand tasks; refusals, outages, their grace and the poller |
+//! | [`store_anchor`] | an anchor | records are kept in order |
+//! | [`signer`] | a signer | signatures verify for their message alone, also when several are made at once |
+//! | [`revocations`] | both ends of a channel | notices arrive as they were, and lost ones are said |
+//!
+//! Nothing here needs a runtime of its own or a timer. Several tasks at once are futures that are polled together. Functions that
+//! take stores take a closure that makes an empty one each time, and keep nothing of a KEK: one in use elsewhere may be given,
+//! except to [`kms_admin`] and [`kek_rotation`], which change it.
 //!
 //! ```
+//! use std::sync::Arc;
 //! use phi_keys::{EphemeralKeyring, MemoryKeyStore, conformance};
+//! use phi_types::SystemClock;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! conformance::kms(&EphemeralKeyring::generate()?).await?;
+//! // A store …
+//! let kek = |name| EphemeralKeyring::named(name, SystemClock::new()).map(Arc::new);
 //! conformance::key_store(&MemoryKeyStore::new()).await?;
+//! conformance::hierarchy(|| async { MemoryKeyStore::new() }, kek("kek")?).await?;
+//! conformance::shredding(|| async { MemoryKeyStore::new() }, kek("kek")?).await?;
+//! conformance::forgeries(|| async { MemoryKeyStore::new() }, [kek("east")?, kek("west")?]).await?;
+//!
+//! // … and a KMS.
+//! conformance::kms(&*kek("kek")?).await?;
+//! conformance::kms_pair(kek("east")?, kek("west")?).await?;
+//! conformance::kms_cache(kek("kek")?).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -19,6 +54,7 @@ mod faults;
 mod forgeries;
 mod hierarchy;
 mod kms;
+mod later;
 mod pair;
 mod parts;
 mod revocations;
@@ -38,6 +74,7 @@ pub use faults::{Act, FaultyKms, KmsFault, StoreFault, kms_faults, store_faults,
 pub use forgeries::{Attack, attacks, forgeries};
 pub use hierarchy::{hierarchy, kek_rotation};
 pub use kms::{kms, kms_violations};
+pub use later::{Later, key_store_later};
 pub use pair::kms_pair;
 pub use revocations::{Disturbance, revocations};
 pub use rotation::rotation;

@@ -33,6 +33,14 @@ async fn the_local_keyring_conforms_before_and_after_a_rotation() {
     keyring.rotate().unwrap();
     conformance::kms(&keyring).await.unwrap();
     conformance::kms_admin(&keyring).await.unwrap();
+
+    let other = Unlock::create_key_file(folder.path().join("another key")).unwrap();
+    let other = LocalKeyring::create(folder.path().join("another keyring"), other).unwrap();
+    let keyring = Arc::new(keyring);
+    keys_under(Arc::clone(&keyring) as _).await;
+    conformance::kms_faults(|| async { MemoryKeyStore::new() }, Arc::clone(&keyring) as _).await.unwrap();
+    conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::clone(&keyring) as _).await.unwrap();
+    keys_under_two(keyring, Arc::new(other)).await;
 }
 
 #[tokio::test]
@@ -86,6 +94,26 @@ async fn a_sqlite_database_holds_the_hierarchy() {
     .await;
 }
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+const fn later(what: conformance::Later) -> &'static str {
+    match what {
+        conformance::Later::State(99) => "UPDATE phi_keys_row SET state = 99 WHERE kind = 2",
+        _ => "UPDATE phi_keys_schema SET version = version + 1",
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_sqlite_database_of_a_later_version_is_named_as_such() {
+    let database = crate::support::sqlite::Database::new().await;
+    let store = Arc::new(phi_keys::SqliteKeyStore::new(database.pool.clone()));
+    let write = |what| {
+        let pool = &database.pool;
+        async move { drop(sqlx::query(later(what)).execute(pool).await.unwrap()) }
+    };
+    conformance::key_store_later(store, write).await.unwrap();
+}
+
 /// In memory, since what fails is in front of the database.
 #[cfg(feature = "sqlite")]
 #[tokio::test]
@@ -122,6 +150,16 @@ async fn no_fault_of_a_postgres_database_loses_a_key() {
     if crate::support::postgres::Schema::new().await.is_some() {
         conformance::store_faults(postgres).await.unwrap();
     }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_postgres_database_of_a_later_version_is_named_as_such() {
+    let Some(schema) = crate::support::postgres::Schema::new().await else { return };
+    let pool = &schema.pool().await;
+    let store = Arc::new(phi_keys::PostgresKeyStore::new(pool.clone()));
+    let write = |what| async move { drop(sqlx::query(later(what)).execute(pool).await.unwrap()) };
+    conformance::key_store_later(store, write).await.unwrap();
 }
 
 #[cfg(feature = "postgres")]
@@ -175,6 +213,36 @@ async fn the_file_anchor_conforms() {
 
 fn kek(name: &str) -> Arc<EphemeralKeyring> {
     Arc::new(EphemeralKeyring::named(name, SystemClock::new()).unwrap())
+}
+
+/// Everything that a KEK shows under a store.
+#[cfg(any(
+    feature = "aws",
+    feature = "azure",
+    feature = "gcp",
+    feature = "local",
+    feature = "pkcs11",
+    feature = "vault"
+))]
+pub(crate) async fn keys_under(kek: Arc<dyn Kms>) {
+    let fresh = || async { MemoryKeyStore::new() };
+    conformance::hierarchy(fresh, Arc::clone(&kek)).await.unwrap();
+    conformance::shredding(fresh, Arc::clone(&kek)).await.unwrap();
+    conformance::kms_cache(kek).await.unwrap();
+}
+
+/// Everything that two KEKs show together.
+#[cfg(any(
+    feature = "aws",
+    feature = "azure",
+    feature = "gcp",
+    feature = "local",
+    feature = "pkcs11",
+    feature = "vault"
+))]
+pub(crate) async fn keys_under_two(one: Arc<dyn Kms>, other: Arc<dyn Kms>) {
+    conformance::kms_pair(Arc::clone(&one), Arc::clone(&other)).await.unwrap();
+    conformance::forgeries(|| async { MemoryKeyStore::new() }, [one, other]).await.unwrap();
 }
 
 /// Everything that a store shows together with KEKs.

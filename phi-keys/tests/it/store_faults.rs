@@ -1,5 +1,6 @@
 //! Every write to the store may fail before it is done, fail after it is done, or be the last thing that a process does.
 
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use phi_keys::conformance::{self, Act, StoreFault};
@@ -36,42 +37,68 @@ async fn one_fault_at_any_write_loses_no_key_and_brings_none_back() {
     conformance::store_faults(|| async { MemoryKeyStore::new() }).await.unwrap();
 }
 
-/// Without a fault a story does what it tells, so that the tests here are about something.
+const STORY: [Act; 28] = [
+    Act::Seal(0),
+    Act::Seal(1),
+    Act::RotateData(0),
+    Act::Seal(0),
+    Act::RotateDomain,
+    Act::Seal(2),
+    Act::RewrapData,
+    Act::Later,
+    Act::Reseal(0),
+    Act::End(0),
+    Act::Later,
+    Act::Shred(1),
+    Act::End(0),
+    Act::RotateKek,
+    Act::Seal(1),
+    Act::Later,
+    Act::End(2),
+    Act::Later,
+    Act::End(2),
+    Act::Restart,
+    Act::Seal(0),
+    Act::StageDomain,
+    Act::Later,
+    Act::ActivateDomain,
+    Act::Seal(0),
+    Act::RewrapData,
+    Act::StageDomain,
+    Act::Shred(2),
+];
+
+/// The same by a longer story, with every fault beside an anchor and without one.
 #[tokio::test]
-async fn a_story_passes_through_every_state() {
+async fn one_fault_at_any_write_of_a_longer_story_loses_no_key_and_brings_none_back() {
+    for anchored in [false, true] {
+        let play = async |faults: &[_]| {
+            conformance::store_story(Arc::new(MemoryKeyStore::new()), anchored, &STORY, faults).await.unwrap()
+        };
+        let writes = play(&[]).await;
+        for (fault, at) in StoreFault::ALL.into_iter().flat_map(|fault| (0..writes).map(move |at| (fault, at))) {
+            play(&(0..at).map(|_| None).chain([Some(fault)]).collect::<Vec<_>>()).await;
+        }
+    }
+}
+
+/// Without a fault the story does what it tells, so that the tests above are about something.
+#[tokio::test]
+async fn the_story_passes_through_every_state() {
     let store = Arc::new(MemoryKeyStore::new());
-    let acts = [
-        Act::Seal(0),
-        Act::Seal(1),
-        Act::RotateData(0),
-        Act::RotateDomain,
-        Act::RewrapData,
-        Act::Later,
-        Act::Reseal(0),
-        Act::End(0),
-        Act::Later,
-        Act::Shred(1),
-        Act::End(0),
-        Act::StageDomain,
-    ];
-    let writes = conformance::store_story(Arc::clone(&store) as _, true, &acts, &[]).await.unwrap();
-    assert!(writes > 12, "{writes}");
-    let mut states = Vec::new();
-    let all = core::num::NonZeroU32::new(100).unwrap();
-    for row in store.domain_rows().await.unwrap().into_iter().chain(store.data_rows("clinic", None, all).await.unwrap())
-    {
-        states.push((row.kind, row.state));
+    let writes = conformance::store_story(Arc::clone(&store) as _, true, &STORY, &[]).await.unwrap();
+    assert!(writes > 20, "{writes}");
+    let all = NonZeroU32::new(100).unwrap();
+    let mut rows = store.domain_rows().await.unwrap();
+    rows.extend(store.data_rows("clinic", None, all).await.unwrap());
+    let states = rows.iter().map(|row| (row.kind, row.state)).collect::<Vec<_>>();
+    assert!(states.contains(&(RowKind::Domain, KeyState::Pending)), "{states:?}");
+    for kind in [RowKind::Domain, RowKind::Data] {
+        for state in [KeyState::Active, KeyState::Destroyed] {
+            assert!(states.contains(&(kind, state)), "{kind:?} {state:?}: {states:?}");
+        }
     }
-    for expected in [
-        (RowKind::Domain, KeyState::Active),
-        (RowKind::Domain, KeyState::Pending),
-        (RowKind::Domain, KeyState::Destroyed),
-        (RowKind::Data, KeyState::Active),
-        (RowKind::Data, KeyState::Destroyed),
-    ] {
-        assert!(states.contains(&expected), "{expected:?}: {states:?}");
-    }
-    assert_eq!(store.tombstones().await.unwrap().len(), 1);
+    assert_eq!(store.tombstones().await.unwrap().len(), 2);
 }
 
 proptest! {

@@ -156,3 +156,12 @@ pub(super) async fn swapped(emulator: &Emulator) -> Result<Carrier, KmsError> {
     assert!(matches!(other.unwrap_dek(&wrapped, &here()).await, Err(KmsError::OtherKek)));
     other.unwrap_dek(&relabelled(&wrapped, other.kek_id(), ""), &here()).await
 }
+
+/// Everything that KEKs in it show under a store, one and two.
+#[cfg(feature = "test-util")]
+pub(super) async fn keys_conform(emulator: &Emulator) {
+    use std::sync::Arc;
+
+    crate::conformance::keys_under(Arc::new(emulator.kek().await)).await;
+    crate::conformance::keys_under_two(Arc::new(emulator.kek().await), Arc::new(emulator.kek().await)).await;
+}

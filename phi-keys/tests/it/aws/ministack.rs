@@ -52,3 +52,10 @@ async fn the_known_gaps_are_all_that_deviates() {
     let Some(ministack) = Emulator::named("ministack", VARIABLE) else { return };
     super::gaps::assert(&ministack, super::gaps::MINISTACK).await;
 }
+
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn keys_conform() {
+    let Some(ministack) = Emulator::named("ministack", VARIABLE) else { return };
+    emulator::keys_conform(&ministack).await;
+}

@@ -55,3 +55,10 @@ async fn the_known_gaps_are_all_that_deviates() {
     let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
     super::gaps::assert(&moto, super::gaps::MOTO).await;
 }
+
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn keys_conform() {
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
+    emulator::keys_conform(&moto).await;
+}

@@ -9,6 +9,7 @@ use phi_keys::{
 };
 
 use super::{carrier, client, fact, here, kms, start, start_hsm, symmetric, there};
+use crate::conformance::{keys_under, keys_under_two};
 use crate::support::patient;
 
 #[tokio::test]
@@ -22,7 +23,13 @@ async fn azure_conforms_with_a_symmetric_key() {
     let hsm = start_hsm().await;
     for algorithm in [AzureAlgorithm::A256Gcm, AzureAlgorithm::A256Kw] {
         conformance::kms(&symmetric(&hsm, algorithm)).await.unwrap();
+        keys_under(Arc::new(symmetric(&hsm, algorithm))).await;
     }
+    let gcm = Arc::new(symmetric(&hsm, AzureAlgorithm::A256Gcm));
+    conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::clone(&gcm) as _).await.unwrap();
+    // One that binds contexts, and one of another vault that does not.
+    let azure = start().await;
+    keys_under_two(gcm, Arc::new(kms(&azure))).await;
 }
 
 #[tokio::test]

@@ -318,3 +318,10 @@ async fn every_suite_over_a_kek_finds_the_kms_that_breaks_its_guarantee() {
     let any = conformance::kek_rotation(fresh, crooked(Fault::ConfirmsAnyVersion)).await;
     assert_eq!(rule(any), "a rewrap reaches every domain key");
 }
+
+#[tokio::test]
+async fn the_suite_over_later_versions_finds_a_store_that_takes_them_for_its_own() {
+    let nothing = |_| core::future::ready(());
+    let found = conformance::key_store_later(Arc::new(MemoryKeyStore::new()), nothing).await;
+    assert_eq!(rule(found), "a state that no version knows is named as such");
+}

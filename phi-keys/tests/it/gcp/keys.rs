@@ -7,6 +7,7 @@ use phi_keys::gcp::GcpKms;
 use phi_keys::{Binding, Error, Keys, Kms, KmsError, MemoryKeyStore, RowKind, Wrapped, conformance};
 
 use super::{carrier, client, fact, here, kms, kms_of, start, there};
+use crate::conformance::{keys_under, keys_under_two};
 use crate::support::patient;
 
 #[tokio::test]
@@ -15,6 +16,11 @@ async fn gcp_conforms() {
     for key in ["key", "hsm_key"] {
         conformance::kms(&kms_of(&gcp, fact(&gcp, key)).await).await.unwrap();
     }
+    let key = Arc::new(kms_of(&gcp, fact(&gcp, "key")).await);
+    let hsm_key = Arc::new(kms_of(&gcp, fact(&gcp, "hsm_key")).await);
+    keys_under(Arc::clone(&key) as _).await;
+    conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::clone(&key) as _).await.unwrap();
+    keys_under_two(key, hsm_key).await;
 }
 
 #[tokio::test]

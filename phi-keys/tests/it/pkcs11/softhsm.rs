@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki::types::AuthPin;
@@ -8,6 +10,7 @@ use phi_keys::{
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
 use super::token::{Token, alone, unique};
+use crate::conformance::{keys_under, keys_under_two};
 use crate::support::patient;
 
 fn here() -> WrapContext {
@@ -32,11 +35,17 @@ async fn a_kek_conforms_by_gcm_and_by_key_wrap() {
     let (by_gcm, by_wrap) =
         (pool.create_kek(&unique("gcm")).await.unwrap(), pool.create_wrapping_kek(&unique("key wrap")).await.unwrap());
     assert_eq!((by_gcm.binding(), by_wrap.binding()), (Binding::Native, Binding::Derivation));
-    for kms in [by_gcm, by_wrap] {
-        conformance::kms(&kms).await.unwrap();
-        conformance::kms_admin(&kms).await.unwrap();
-        conformance::kms(&kms).await.unwrap();
+    let fresh = || async { MemoryKeyStore::new() };
+    for kms in [&by_gcm, &by_wrap] {
+        conformance::kms(kms).await.unwrap();
+        conformance::kms_admin(kms).await.unwrap();
+        conformance::kms(kms).await.unwrap();
+        let kms = Arc::new(kms.clone());
+        keys_under(Arc::clone(&kms) as _).await;
+        conformance::kms_faults(fresh, Arc::clone(&kms) as _).await.unwrap();
+        conformance::kek_rotation(fresh, kms).await.unwrap();
     }
+    keys_under_two(Arc::new(by_gcm), Arc::new(by_wrap)).await;
     pool.close().await;
 }
 
@@ -45,7 +54,7 @@ async fn a_store_is_opened_again_after_a_rotation() {
     let Some(token) = Token::own("pkcs11::softhsm::a_store_is_opened_again_after_a_rotation") else { return };
     let pool = token.pool().await;
     let kms = pool.create_kek(&unique("store")).await.unwrap();
-    let store = std::sync::Arc::new(MemoryKeyStore::new());
+    let store = Arc::new(MemoryKeyStore::new());
     let keys = Keys::builder(store.clone()).kek(kms.clone()).build().await.unwrap();
     let (fingerprint, kid) = (keys.fingerprint(), keys.data_key(&patient("a")).await.unwrap().kid());
 
@@ -327,6 +336,7 @@ async fn an_ed25519_key_signs_within_the_token() {
         assert_eq!((public_key.algorithm(), public_key.as_bytes().len()), ("Ed25519", 32));
         UnparsedPublicKey::new(&ED25519, public_key.as_ed25519().unwrap()).verify(message, &signature).unwrap();
     }
+    phi_keys::conformance::signer(&same).await.unwrap();
     let other = pool.create_signer("other").await.unwrap();
     assert_ne!(other.public_key(), signer.public_key());
 
@@ -355,6 +365,7 @@ async fn a_p256_key_signs_within_the_token() {
     assert_eq!(signer.public_key(), same.public_key());
     assert_eq!(signer.public_key().algorithm(), "ECDSA-P256-SHA256");
     assert!(signer.public_key().as_ed25519().is_none());
+    phi_keys::conformance::signer(&same).await.unwrap();
     for message in [&b""[..], b"approval", &[7; 4096]] {
         let signature = same.sign(message).await.unwrap();
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, signer.public_key().as_bytes().to_vec());

@@ -6,11 +6,16 @@ use phi_keys::{Binding, Error, KekState, Keys, Kms, KmsError, MemoryKeyStore, Re
 use std::sync::Arc;
 
 use super::{builder, carrier, fact, here, kms, root, secret, start, there};
+use crate::conformance::{keys_under, keys_under_two};
 
 #[tokio::test]
 async fn vault_conforms() {
     let vault = start().await;
     conformance::kms(&kms(&vault)).await.unwrap();
+    keys_under(Arc::new(kms(&vault))).await;
+    conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::new(root(&vault))).await.unwrap();
+    let elsewhere = builder(&vault).namespace(fact(&vault, "namespace")).build().unwrap();
+    keys_under_two(Arc::new(kms(&vault)), Arc::new(elsewhere)).await;
 }
 
 #[tokio::test]
