@@ -125,8 +125,7 @@ fn same(carrier: &Carrier, bytes: &[u8; 32]) -> bool {
 async fn outages(pair: &Pair) -> Result<(), Violation> {
     const GOES_ON: &str = "with one of two KMSs down every key is read and new ones are made";
     let (fingerprint, index, data) = pair.made().await?;
-    let mut new = 0;
-    for (down, fault) in pair.keks.iter().flat_map(|down| OUTAGES.map(|fault| (down, fault))) {
+    for (new, (down, fault)) in pair.keks.iter().flat_map(|down| OUTAGES.map(|fault| (down, fault))).enumerate() {
         down.set(Some(fault));
         let keys = pair.builder(OnTerminal::Stop)?.fingerprint(fingerprint).build().await.must(GOES_ON)?;
         rule(keys.domain_key(KeyUse::Index).await.must(GOES_ON)?.full_id() == index, GOES_ON)?;
@@ -134,7 +133,6 @@ async fn outages(pair: &Pair) -> Result<(), Violation> {
         let tenant = pair.builder(OnTerminal::Stop)?.fingerprint(fingerprint).tenant(format!("tenant {new}"));
         let tenant = tenant.build().await.must(GOES_ON)?;
         tenant.domain_key(KeyUse::Audit).await.must(GOES_ON)?;
-        new += 1;
         let during = tenant.complete().await.must("what cannot be completed yet is left for later")?;
         rule(during.incomplete > 0, "a key that was made while a KMS was down lacks a copy under it")?;
         down.set(None);
