@@ -91,7 +91,8 @@
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
 //! - `vault`: the module `vault`, a Transit key of HashiCorp Vault or OpenBao. Needs the tokio runtime.
-//! - `test-util`: the `conformance` suites for implementations of [`Kms`] and [`KeyStore`].
+//! - `test-util`: the `conformance` suites for implementations of [`Kms`], [`KeyStore`], [`StoreAnchor`], [`Signer`] and
+//!   [`RevocationChannel`].
 //!
 //! # Evidence
 //! What each adapter was run against, by `cargo xtask test keys` on every change:

@@ -29,6 +29,7 @@ use crate::backend::{Backend, Ed25519Key};
 pub type Signing<'a> = Pin<Box<dyn Future<Output = Result<[u8; 64], SignError>> + Send + 'a>>;
 
 /// Signs with one key, wherever that key is. Checkpoints of `phi-audit` are signed with either kind of [`PublicKey`].
+/// Implementations run `conformance::signer` (feature `test-util`).
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The public key, which names the algorithm.
     fn public_key(&self) -> PublicKey;

@@ -319,7 +319,7 @@ async fn attacked(report: &mut Report) -> Result<()> {
         report.row(Row::new(&workload, system, &version, metric, value, "", Better::Higher).with_notes(notes));
     };
     let mut succeeded = 0_u32;
-    let kek = |name| -> Result<Arc<dyn Kms>> { Ok(Arc::new(EphemeralKeyring::named(name, SystemClock::new())?)) };
+    let kek = |name: &str| -> Result<Arc<dyn Kms>> { Ok(Arc::new(EphemeralKeyring::named(name, SystemClock::new())?)) };
     let keks = [kek("east")?, kek("west")?];
     for attack in conformance::attacks(|| async { MemoryKeyStore::new() }, keks).await? {
         let refused = attack.outcome.is_err();

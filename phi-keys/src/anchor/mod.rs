@@ -46,6 +46,8 @@ pub type AnchorFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, AnchorError
 ///
 /// No key is leased while a method runs, so one that waits for a service bounds its time and then says
 /// [`AnchorError::Unavailable`].
+///
+/// Implementations run `conformance::store_anchor` and `conformance::rollback` (feature `test-util`).
 pub trait StoreAnchor: fmt::Debug + Send + Sync + 'static {
     /// The records from number `from` on, where the first has number 0; none when there are not as many.
     ///

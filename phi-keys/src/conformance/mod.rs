@@ -18,6 +18,7 @@
 //! | [`kms_pair`] | two KEKs | each refuses the other's, one bridges the other's outage, and none its refusal |
 //! | [`kms_cache`] | a KEK | one call for a thousand tasks; refusals, outages, their grace and the poller |
 //! | [`store_anchor`] | an anchor | records are kept in order |
+//! | [`rollback`] | stores, anchors and a KEK | beside an anchor neither an older store nor an older row passes for the newest |
 //! | [`signer`] | a signer | signatures verify for their message alone, also when several are made at once |
 //! | [`revocations`] | both ends of a channel | notices arrive as they were, and lost ones are said |
 //!
@@ -71,7 +72,7 @@ pub use admin::{kms_admin, kms_admin_violations};
 pub use anchor::store_anchor;
 pub use cached::kms_cache;
 pub use faults::{Act, FaultyKms, KmsFault, StoreFault, kms_faults, store_faults, store_story};
-pub use forgeries::{Attack, attacks, forgeries};
+pub use forgeries::{Attack, attacks, forgeries, rollback};
 pub use hierarchy::{hierarchy, kek_rotation};
 pub use kms::{kms, kms_violations};
 pub use later::{Later, key_store_later};

@@ -54,7 +54,7 @@ enum Target {
 }
 
 /// Carries revocations between the processes that share a key store. Each key manager has a channel of its own; it may
-/// receive its own notices.
+/// receive its own notices. Implementations run `conformance::revocations` (feature `test-util`).
 pub trait RevocationChannel: fmt::Debug + Send + Sync + 'static {
     /// Tells everybody who listens.
     ///

@@ -78,7 +78,8 @@ use crate::random::NoRandomness;
 /// The future of a [`Kms`] method.
 pub type KmsFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, KmsError>> + Send + 'a>>;
 
-/// One key encryption key, which never leaves where it lives. Implementations run `conformance::kms` (feature `test-util`).
+/// One key encryption key, which never leaves where it lives. Implementations run
+/// `conformance::kms` and the other suites over a KEK (feature `test-util`).
 pub trait Kms: fmt::Debug + Send + Sync + 'static {
     /// The KEK's name without its version, such as `local:clinic` or a cloud resource name; the same for ever. It is
     /// written into every [`Wrapped`] and picks the KMS that unwraps it.

@@ -49,7 +49,7 @@ use crate::scope::KeyUse;
 /// The future of a [`KeyStore`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Keeps key rows. Implementations run `conformance::key_store` (feature `test-util`).
+/// Keeps key rows. Implementations run `conformance::key_store` and the other suites over stores (feature `test-util`).
 ///
 /// Two rows are never equal in (kind, tenant, key use, scope, version), and no two keys have the same kid.
 pub trait KeyStore: fmt::Debug + Send + Sync + 'static {

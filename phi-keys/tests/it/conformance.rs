@@ -1,5 +1,7 @@
 use core::future::Future;
 use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use phi_keys::{EphemeralKeyring, KeyStore, Keys, Kms, MemoryKeyStore, conformance};
 use phi_types::SystemClock;
@@ -209,6 +211,12 @@ async fn the_file_anchor_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let anchor = phi_keys::FileAnchor::create(folder.path().join("anchor")).unwrap();
     conformance::store_anchor(&anchor).await.unwrap();
+    let number = AtomicU32::new(0);
+    let anchor = || {
+        let name = number.fetch_add(1, Ordering::Relaxed).to_string();
+        phi_keys::FileAnchor::create(folder.path().join(name)).unwrap()
+    };
+    conformance::rollback(|| async { MemoryKeyStore::new() }, anchor, kek("only")).await.unwrap();
 }
 
 fn kek(name: &str) -> Arc<EphemeralKeyring> {

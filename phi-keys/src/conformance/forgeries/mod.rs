@@ -11,11 +11,12 @@ use std::sync::Arc;
 use self::rows::{FORGERIES, Forgery, Signed, Wants};
 use self::tables::{Tables, own_key};
 use super::parts::holding;
-use super::world::{Fresh, KEY, World, patient};
+use super::world::{Fresh, KEY, Notes, World, patient};
 use super::{Must, Told, Violation, failed};
+use crate::anchor::StoreAnchor;
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::kms::Kms;
+use crate::kms::{EphemeralKeyring, Kms};
 use crate::scope::KeyUse;
 use crate::store::{KeyRow, KeyStore};
 
@@ -61,8 +62,34 @@ where
     F: Future<Output = S> + Send,
     S: KeyStore,
 {
+    judged(run(&fresh, &keks).await?)
+}
+
+/// Checks that an anchor keeps what it knows: beside it, the whole older store that is put back is refused, and so is an older copy
+/// of a row, the row of a shredded key and that of a destroyed one; without it what is not claimed is possible.
+///
+/// `fresh` gives an empty store each time, some twenty times, and `anchor` an empty anchor, seven times.
+///
+/// # Errors
+/// [`Violation`] naming the first attack that ended otherwise.
+pub async fn rollback<F, S, A>(
+    fresh: impl Fn() -> F + Send + Sync,
+    anchor: impl Fn() -> A + Send + Sync,
+    kek: Arc<dyn Kms>,
+) -> Result<(), Violation>
+where
+    F: Future<Output = S> + Send,
+    S: KeyStore,
+    A: StoreAnchor,
+{
+    let backend = kek.capabilities().backend.unwrap_or_default();
+    let second = EphemeralKeyring::generate_on(backend).must("the machine has randomness")?;
+    judged(replays::all(&fresh, &[kek, Arc::new(second)], &|| Arc::new(anchor())).await?)
+}
+
+fn judged(attacks: Vec<Attack>) -> Result<(), Violation> {
     const RULE: &str = "every attack on the key tables ends as it is claimed to";
-    for attack in run(&fresh, &keks).await? {
+    for attack in attacks {
         if !attack.is_as_claimed() {
             let Attack { name, outcome, .. } = &attack;
             let told = match outcome {
@@ -109,7 +136,7 @@ async fn run(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>]) -> Result<Vec<Attack>, Vi
         }
         field.own_keys(signed, &mut attacks).await?;
     }
-    attacks.extend(replays::all(fresh, keks).await?);
+    attacks.extend(replays::all(fresh, keks, &|| Arc::new(Notes::default())).await?);
     Ok(attacks)
 }
 

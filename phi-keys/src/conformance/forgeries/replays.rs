@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::super::parts::holding;
-use super::super::world::{Fresh, Notes, OPENS, WINDOW, World, nothing, patient, subject};
+use super::super::world::{Fresh, OPENS, WINDOW, World, nothing, patient, subject};
 use super::super::{Must, Violation, rule};
 use super::tables::Tables;
 use super::{Attack, ready};
+use crate::anchor::StoreAnchor;
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::kms::Kms;
@@ -15,23 +16,28 @@ use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore};
 
 const DONE: &str = "an owner of a store rotates, rewraps, shreds and destroys keys";
 
+/// What makes empty anchors.
+pub(super) type Anchors<'a> = dyn Fn() -> Arc<dyn StoreAnchor> + Send + Sync + 'a;
+/// The same, or none for a store without an anchor.
+type Anchor<'a> = Option<&'a Anchors<'a>>;
+
 /// A store, anchored or not, and its rows as they were in the beginning.
 struct Before {
     world: World,
-    anchor: Option<Notes>,
+    anchor: Option<Arc<dyn StoreAnchor>>,
     tables: Tables,
 }
 
 impl Before {
-    async fn new(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchored: bool) -> Result<Self, Violation> {
+    async fn new(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchor: Anchor<'_>) -> Result<Self, Violation> {
         let (world, _, tables) = ready(fresh, keks).await?;
-        Ok(Self { world, anchor: anchored.then(Notes::default), tables })
+        Ok(Self { world, anchor: anchor.map(|make| make()), tables })
     }
 
     async fn open(&self, store: &Arc<dyn KeyStore>) -> Result<Keys, Error> {
         let builder = self.world.over(store);
         match &self.anchor {
-            Some(anchor) => builder.anchor(anchor.clone()).build().await,
+            Some(anchor) => builder.anchor(Arc::clone(anchor)).build().await,
             None => builder.build().await,
         }
     }
@@ -60,13 +66,17 @@ enum Done {
 }
 
 /// Runs every attack that is a replay.
-pub(super) async fn all(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>]) -> Result<Vec<Attack>, Violation> {
+pub(super) async fn all(
+    fresh: &dyn Fresh,
+    keks: &[Arc<dyn Kms>],
+    anchors: &Anchors<'_>,
+) -> Result<Vec<Attack>, Violation> {
     let mut attacks = Vec::new();
-    for anchored in [false, true] {
-        older_rows(fresh, keks, anchored, &mut attacks).await?;
-        attacks.push(older_store(fresh, keks, anchored).await?);
+    for anchor in [None, Some(anchors)] {
+        older_rows(fresh, keks, anchor, &mut attacks).await?;
+        attacks.push(older_store(fresh, keks, anchor).await?);
         for shreds in [true, false] {
-            attacks.push(gone_row(fresh, keks, anchored, shreds).await?);
+            attacks.push(gone_row(fresh, keks, anchor, shreds).await?);
         }
     }
     Ok(attacks)
@@ -76,7 +86,7 @@ pub(super) async fn all(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>]) -> Result<Vec<
 async fn older_rows(
     fresh: &dyn Fresh,
     keks: &[Arc<dyn Kms>],
-    anchored: bool,
+    anchor: Anchor<'_>,
     attacks: &mut Vec<Attack>,
 ) -> Result<(), Violation> {
     let cases = [
@@ -104,7 +114,7 @@ async fn older_rows(
     for (what, without, with) in cases {
         // Who rewraps brings the keys of one KEK under a second one.
         let at_first = if matches!(what, Done::Rewrapped) { keks.get(..1).unwrap_or(keks) } else { keks };
-        let mut before = Before::new(fresh, at_first, anchored).await?;
+        let mut before = Before::new(fresh, at_first, anchor).await?;
         before.world.keks = keks.to_vec();
         let kept = before.replaced(what).await?;
         let store = &before.world.store;
@@ -114,8 +124,8 @@ async fn older_rows(
         rule(back == Committed::Done, "a row that was read can be replaced")?;
         let outcome = before.ask(store).await?;
         attacks.push(Attack {
-            name: if anchored { with } else { without },
-            claimed: anchored,
+            name: if anchor.is_some() { with } else { without },
+            claimed: anchor.is_some(),
             outcome,
             ends: |error| matches!(error, Error::RowOutdated { .. }),
             depends: false,
@@ -151,17 +161,17 @@ impl Before {
 }
 
 /// The store as it was before the patient was shredded.
-async fn older_store(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchored: bool) -> Result<Attack, Violation> {
-    let before = Before::new(fresh, keks, anchored).await?;
+async fn older_store(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchor: Anchor<'_>) -> Result<Attack, Violation> {
+    let before = Before::new(fresh, keks, anchor).await?;
     let _ = before.keys().await?.shred(&subject("a")?).await.must(DONE)?;
     let store = holding(fresh, before.tables.clone().rows()).await?;
     Ok(Attack {
-        name: if anchored {
+        name: if anchor.is_some() {
             "put the whole older store back, with an anchor"
         } else {
             "put the whole older store back, without an anchor"
         },
-        claimed: anchored,
+        claimed: anchor.is_some(),
         outcome: before.ask(&store).await?,
         ends: |error| matches!(error, Error::RolledBack { .. }),
         depends: false,
@@ -169,8 +179,13 @@ async fn older_store(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchored: bool) -
 }
 
 /// The row of a key that is gone, kept by somebody and put back.
-async fn gone_row(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchored: bool, shreds: bool) -> Result<Attack, Violation> {
-    let before = Before::new(fresh, keks, anchored).await?;
+async fn gone_row(
+    fresh: &dyn Fresh,
+    keks: &[Arc<dyn Kms>],
+    anchor: Anchor<'_>,
+    shreds: bool,
+) -> Result<Attack, Violation> {
+    let before = Before::new(fresh, keks, anchor).await?;
     let (keys, kept, clock) = (before.keys().await?, &before.tables.data, &before.world.clock);
     let kid = kept.full_id.must(DONE)?.kid();
     if shreds {
@@ -190,7 +205,7 @@ async fn gone_row(fresh: &dyn Fresh, keks: &[Arc<dyn Kms>], anchored: bool, shre
     tables.root = store.slot(&crate::store::Slot::root()).await.must(DONE)?;
     tables.more = rows;
     let store = holding(fresh, tables.rows()).await?;
-    let (name, claimed, ends): (_, _, fn(&Error) -> bool) = match (shreds, anchored) {
+    let (name, claimed, ends): (_, _, fn(&Error) -> bool) = match (shreds, anchor.is_some()) {
         (true, false) => ("put the row of a shredded key in its tombstone's place, without an anchor", true, |error| {
             matches!(error, Error::Forgotten)
         }),

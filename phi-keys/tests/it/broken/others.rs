@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::conformance;
 use phi_keys::{
-    Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError, KmsFuture, MemoryKeyStore,
-    PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreFuture, WrapContext, Wrapped,
+    AnchorFuture, Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError, KmsFuture,
+    MemoryKeyStore, PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreAnchor,
+    StoreFuture, WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
 use tokio::sync::broadcast;
@@ -75,6 +76,26 @@ impl Kms for Twin {
 async fn the_suite_over_a_cache_finds_a_kek_that_lies_about_its_state() {
     let found = conformance::kms_cache(Crooked::new("only", Fault::LiesAboutItsState)).await;
     assert_eq!(rule(found), "a KEK that stands takes no key away");
+}
+
+/// An anchor that takes records and keeps none.
+#[derive(Debug)]
+struct Sieve;
+
+impl StoreAnchor for Sieve {
+    fn read(&self, _: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn append<'a>(&'a self, _: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_an_anchor_finds_one_that_keeps_nothing() {
+    let found = conformance::rollback(|| async { MemoryKeyStore::new() }, || Sieve, good("only")).await;
+    assert_eq!(rule(found), "every attack on the key tables ends as it is claimed to");
 }
 
 /// What a signer does wrong.
