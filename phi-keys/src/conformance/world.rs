@@ -13,7 +13,7 @@ use crate::anchor::{AnchorFuture, StoreAnchor};
 use crate::error::Error;
 use crate::id::Fingerprint;
 use crate::keys::{Keys, KeysBuilder};
-use crate::kms::{Capabilities, Carrier, KekStatus, Kms, KmsFuture, Rewrap, WrapContext, Wrapped};
+use crate::kms::{Capabilities, Carrier, KekState, KekStatus, Kms, KmsFuture, Rewrap, WrapContext, Wrapped};
 use crate::overlap::give_way;
 use crate::scope::Scope;
 use crate::store::KeyStore;
@@ -83,6 +83,13 @@ impl Kms for Unpinned {
         Box::pin(async move {
             give_way().await;
             self.0.rewrap(wrapped, context).await
+        })
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            give_way().await;
+            self.0.version_state(version).await
         })
     }
 

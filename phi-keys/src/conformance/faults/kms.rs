@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
-use crate::kms::{Capabilities, Carrier, KekStatus, Kms, KmsError, KmsFuture, Rewrap, RootPin, WrapContext, Wrapped};
+use crate::kms::{
+    Capabilities, Carrier, KekState, KekStatus, Kms, KmsError, KmsFuture, Rewrap, RootPin, WrapContext, Wrapped,
+};
 use crate::overlap::give_way;
 
 /// What a call to a KMS does instead of what it should.
@@ -109,7 +111,7 @@ impl FaultyKms {
         *locked(&self.always) = fault;
     }
 
-    /// How many calls there were: wrapping, unwrapping, rewrapping and status are one each.
+    /// How many calls there were: wrapping, unwrapping, rewrapping and each question for a status are one.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
@@ -225,6 +227,15 @@ impl Kms for FaultyKms {
             match self.next().await? {
                 Some(KmsFault::Lost) => Err(KmsError::unavailable("no answer in time")),
                 _ => self.kms.status().await,
+            }
+        })
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        Box::pin(async move {
+            match self.next().await? {
+                Some(KmsFault::Lost) => Err(KmsError::unavailable("no answer in time")),
+                _ => self.kms.version_state(version).await,
             }
         })
     }

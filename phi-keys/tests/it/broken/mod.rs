@@ -194,6 +194,10 @@ impl Kms for Crooked {
         })
     }
 
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        self.inner.version_state(version)
+    }
+
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         if self.fault == Fault::LiesAboutItsState {
             return Box::pin(async { Ok(KekStatus::new(KekState::Disabled, None)) });
