@@ -199,9 +199,9 @@ pub use keys::PendingShred;
 #[cfg(feature = "postgres")]
 pub use keys::PostgresRevocations;
 pub use keys::{
-    Certificate, CertificateError, Completed, DataKey, DataRewrapped, DomainKey, Forgotten, KekCheck, KekUse, KeyAct,
-    KeyChange, Keys, KeysBuilder, References, ReferencesFuture, Replayed, Revocation, RevocationChannel,
-    RevocationNotice, Revoked, Rewrapped, Shredded,
+    Certificate, CertificateError, Completed, DataKey, DataRewrapped, DomainKey, Forgotten, HeldVersion, KekCheck,
+    KekUse, KeyAct, KeyChange, Keys, KeysBuilder, References, ReferencesFuture, Replayed, Revocation,
+    RevocationChannel, RevocationNotice, Revoked, Rewrapped, Shredded,
 };
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;

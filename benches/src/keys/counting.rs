@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use phi_keys::{Carrier, EphemeralKeyring, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped};
+use phi_keys::{Carrier, EphemeralKeyring, KekState, KekStatus, Kms, KmsError, KmsFuture, RootPin, WrapContext, Wrapped};
 
 #[derive(Debug)]
 pub(crate) struct Counting {
@@ -59,6 +59,10 @@ impl Kms for Counting {
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         self.kms.status()
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        self.kms.version_state(version)
     }
 
     fn root_pin(&self) -> Option<&dyn RootPin> {

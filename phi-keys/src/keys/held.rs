@@ -112,7 +112,7 @@ impl HeldKeys {
     }
 
     /// Forgets keys and ends every lease on domain keys. The full ids of the keys that are gone.
-    pub(super) fn revoke(&self, which: impl Fn(&Held) -> bool) -> Vec<FullId> {
+    pub(super) fn revoke(&self, mut which: impl FnMut(&Held) -> bool) -> Vec<FullId> {
         let mut held = self.write();
         self.gate.end_all();
         held.extract_if(.., |held| which(held)).map(|held| held.cell.full_id).collect()
@@ -123,10 +123,13 @@ impl HeldKeys {
         self.read().iter().filter(|held| held.key_use == key_use).map(|held| held.cell.full_id).collect()
     }
 
-    /// The versions of a KEK that hold a key of this process, each once.
+    /// The versions of a KEK that hold a key of this process, each once; none where the KMS named none.
     pub(super) fn versions_of(&self, kek_id: &str) -> BTreeSet<String> {
         let held = self.read();
-        let holders = held.iter().flat_map(|held| &held.holders).filter(|holder| holder.kek_id == kek_id);
+        let holders = held
+            .iter()
+            .flat_map(|held| &held.holders)
+            .filter(|holder| holder.kek_id == kek_id && !holder.version.is_empty());
         holders.map(|holder| holder.version.clone()).collect()
     }
 

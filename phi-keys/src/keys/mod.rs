@@ -31,6 +31,7 @@ mod rewrap;
 mod rewrap_data;
 mod root;
 mod rows;
+mod said;
 mod shred;
 mod stage;
 mod sync;
@@ -46,7 +47,7 @@ use handle::Found;
 pub use handle::{DataKey, DomainKey};
 pub use kek_versions::KekUse;
 pub use lifecycle::{References, ReferencesFuture};
-pub use maintain::{Forgotten, KekCheck};
+pub use maintain::{Forgotten, HeldVersion, KekCheck};
 #[cfg(feature = "postgres")]
 pub use notify::PostgresRevocations;
 pub use report::{Completed, DataRewrapped, KeyAct, KeyChange, Replayed, Rewrapped, Shredded};

@@ -107,7 +107,8 @@ impl KmsError {
         !self.is_transient()
     }
 
-    /// Whether the KMS has taken the KEK away from the caller, so that what was unwrapped with it must not be used either.
+    /// Whether the KMS has taken the KEK or the version away from the caller, so that what was unwrapped with it must not be
+    /// used either.
     #[must_use]
     pub const fn is_denial(&self) -> bool {
         matches!(
@@ -118,6 +119,7 @@ impl KmsError {
                 | Self::Disabled
                 | Self::PendingDestruction
                 | Self::Destroyed
+                | Self::UnknownVersion
                 | Self::NotReady(_)
         )
     }

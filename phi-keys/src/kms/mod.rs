@@ -136,7 +136,8 @@ pub trait Kms: fmt::Debug + Send + Sync + 'static {
 
     /// Asks whether what is wrapped under one version of the KEK can be unwrapped now; a version that is no longer there is
     /// [`KekState::Destroyed`]. Unless overridden `None`, without asking: the versions have no states of their own, and the
-    /// [`status`](Self::status) of the KEK is that of all of them.
+    /// [`status`](Self::status) of the KEK is that of all of them. Who wraps another KMS hands the question on: otherwise
+    /// nobody sees that a version was disabled.
     ///
     /// # Errors
     /// [`KmsError`] when there is no answer.

@@ -88,10 +88,12 @@ pub enum KmsEvent<'a> {
         /// The KEK that is asked as well.
         kek_id: &'a str,
     },
-    /// Keys left memory, because this KEK says no and no other one could unwrap them.
+    /// Keys left memory, because this version of this KEK says no and no other one could unwrap them.
     Forgotten {
         /// The KEK.
         kek_id: &'a str,
+        /// The version, in the KMS's own words; empty where it named none.
+        version: &'a str,
         /// How many domain keys.
         domain_keys: usize,
         /// How many data keys below them.
@@ -118,7 +120,7 @@ pub enum KmsCall {
     Generate,
     /// [`Kms::rewrap`](super::Kms::rewrap).
     Rewrap,
-    /// [`Kms::status`](super::Kms::status).
+    /// [`Kms::status`](super::Kms::status) and [`Kms::version_state`](super::Kms::version_state).
     Status,
 }
 

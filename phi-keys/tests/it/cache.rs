@@ -447,8 +447,8 @@ async fn two(
     let log = Arc::clone(log);
     let set = KekSet::builder(KekPolicy::AnyOf).on_terminal(on_terminal).kek(Arc::clone(&east)).kek(Arc::clone(&west));
     let set = set.observer(Arc::new(move |event: &KmsEvent<'_>| {
-        if let KmsEvent::Forgotten { kek_id, domain_keys, data_keys } = event {
-            log.lock().unwrap().push(format!("{kek_id} {domain_keys} {data_keys}"));
+        if let KmsEvent::Forgotten { kek_id, version, domain_keys, data_keys } = event {
+            log.lock().unwrap().push(format!("{kek_id} {version}: {domain_keys} {data_keys}"));
         }
     }));
     let keys = Keys::builder(MemoryKeyStore::new()).keks(set.build().unwrap()).clock(clock);
@@ -480,7 +480,7 @@ async fn a_check_forgets_what_only_a_kek_that_says_no_could_unwrap() {
         assert!(keys.data_key(&patient("a")).await.is_err());
     }
     let told = log.lock().unwrap().join(", ");
-    assert_eq!(told, "east 2 1, east 2 1, west 2 1");
+    assert_eq!(told, "east 1: 2 1, east 1: 2 1, west 1: 2 1");
 }
 
 #[tokio::test]

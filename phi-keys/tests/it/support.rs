@@ -5,8 +5,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use phi_keys::{
-    Carrier, Change, Committed, EphemeralKeyring, KekStatus, KeyId, KeyRow, KeyStore, KeyUse, Keys, KeysBuilder, Kms,
-    KmsError, KmsFuture, MemoryKeyStore, Remains, Residue, RootPin, Scope, Slot, StoreFuture, WrapContext, Wrapped,
+    Carrier, Change, Committed, EphemeralKeyring, KekState, KekStatus, KeyId, KeyRow, KeyStore, KeyUse, Keys,
+    KeysBuilder, Kms, KmsError, KmsFuture, MemoryKeyStore, Remains, Residue, RootPin, Scope, Slot, StoreFuture,
+    WrapContext, Wrapped,
 };
 use phi_types::SubjectId;
 
@@ -79,6 +80,10 @@ impl Kms for Watched {
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {
         self.kms.status()
+    }
+
+    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
+        self.kms.version_state(version)
     }
 
     fn root_pin(&self) -> Option<&dyn RootPin> {

@@ -17,8 +17,9 @@
 //! ```
 //!
 //! The permissions that it takes, on the key: `cloudkms.cryptoKeyVersions.useToEncrypt` to wrap,
-//! `cloudkms.cryptoKeyVersions.useToDecrypt` to unwrap, both to rewrap, `cloudkms.cryptoKeys.get` for the status and, with
-//! `cloudkms.cryptoKeyVersions.get`, to say why a key cannot be used; for [`KmsAdmin`](crate::KmsAdmin) also
+//! `cloudkms.cryptoKeyVersions.useToDecrypt` to unwrap, both to rewrap, `cloudkms.cryptoKeys.get` and
+//! `cloudkms.cryptoKeyVersions.get` for the status of key and versions, which [`Keys::poll_status`](crate::Keys::poll_status) needs,
+//! and to say why a key cannot be used; for [`KmsAdmin`](crate::KmsAdmin) also
 //! `cloudkms.cryptoKeys.update` and `cloudkms.cryptoKeyVersions.list`, `.create`, `.update`, `.destroy` and `.restore`.
 //!
 //! # How it fails

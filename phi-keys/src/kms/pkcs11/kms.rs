@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::error::Pkcs11Error;
 use super::login::Open;
 use super::pool::Pkcs11Pool;
-use super::versions;
+use super::versions::{self, Version};
 use super::wrap::{self, Mechanism};
 use crate::kms::{
     Binding, Capabilities, Carrier, ContextBinding, KekAct, KekChange, KekState, KekStatus, KekTarget, KekVersion,
@@ -84,10 +84,13 @@ impl Pkcs11Kms {
     }
 
     async fn list(&self) -> Result<KekVersions, KmsError> {
-        let versions = self.run(|open, label| versions::all(&open.session, label)).await?;
-        let versions = versions
-            .iter()
-            .map(|version| KekVersion::new(version.name(), state(version.unwraps_by(self.mechanism)), None));
+        let versions = self.run(|open, label| {
+            let versions = versions::all(&open.session, label)?;
+            // An older version may be for another mechanism than the one that wraps now.
+            let usable = |version: &Version| version.mechanism(&open.offered).is_ok_and(|by| version.unwraps_by(by));
+            Ok(versions.iter().map(|version| (version.name(), usable(version))).collect::<Vec<_>>())
+        });
+        let versions = versions.await?.into_iter().map(|(name, usable)| KekVersion::new(name, state(usable), None));
         Ok(KekVersions::new(&self.kek_id, versions.collect()))
     }
 

@@ -152,7 +152,8 @@ impl Kms for VaultKms {
         Box::pin(async move {
             match self.0.read_key().await {
                 Ok(key) => Ok(KekStatus::new(KekState::Enabled, Some(key.latest_version.to_string()))),
-                Err(VaultError::NoKey) => Ok(KekStatus::new(KekState::Destroyed, None)),
+                // One that was deleted and made anew is another key.
+                Err(VaultError::NoKey | VaultError::KeyReplaced) => Ok(KekStatus::new(KekState::Destroyed, None)),
                 Err(error) => Err(error.into()),
             }
         })
@@ -162,7 +163,7 @@ impl Kms for VaultKms {
         Box::pin(async move {
             let state = match self.0.read_key().await {
                 Ok(key) => version.parse().map_or(KekState::Destroyed, |version| key.state_of(version)),
-                Err(VaultError::NoKey) => KekState::Destroyed,
+                Err(VaultError::NoKey | VaultError::KeyReplaced) => KekState::Destroyed,
                 Err(error) => return Err(error.into()),
             };
             Ok(Some(state))
