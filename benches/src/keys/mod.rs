@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use phi_keys::{
-    EphemeralKeyring, KekPolicy, KekSet, KekTarget, Keys, Kms, KmsAdmin, MemoryKeyStore, Scope, TokioSleeper, conformance,
+    EphemeralKeyring, KekPolicy, KekSet, KekTarget, Keys, Kms, KmsAdmin, MemoryKeyStore, Scope, TokioSleeper,
+    conformance,
 };
 use phi_types::{SubjectId, SystemClock};
 use tokio::task::JoinSet;

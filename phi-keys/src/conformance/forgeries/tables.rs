@@ -2,11 +2,11 @@
 
 use core::num::NonZeroU32;
 use phi_types::Timestamp;
-use ring::digest;
 
 use super::super::parts::{WHOLE, join};
 use super::super::world::TENANT;
 use super::super::{Must, Violation};
+use crate::backend::Backend;
 use crate::derive::{self, Label};
 use crate::f1::{self, MessageKey, Nonce, Suite};
 use crate::id::FullId;
@@ -90,7 +90,7 @@ pub(super) async fn own_key(kek: &dyn Kms, version: u32, named: Option<FullId>) 
     ];
     fields.into_iter().try_for_each(|(tag, value)| list.field(tag, value)).must(MADE)?;
     let aad = list.finish();
-    let context = digest::digest(&digest::SHA256, &aad).as_ref().try_into().must(MADE)?;
+    let context = Backend::ring().sha256([aad.as_slice()]);
     let carrier = Carrier::generate().must(MADE)?;
     let wrapped = kek.wrap_dek(&carrier, &WrapContext::from_digest(context)).await.must(MADE)?;
     let mut list = tlv::Writer::new("phi/carrier/v1");
