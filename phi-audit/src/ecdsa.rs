@@ -135,6 +135,7 @@ mod tests {
         };
         let (one, other) = (named("r with a high bit"), named("r with a high bit, and the other s"));
         assert_eq!((one.size(), one.root()), (other.size(), other.root()));
+        assert_eq!(one, other);
         assert_ne!(one.note(), other.note());
     }
 

@@ -75,7 +75,7 @@ impl fmt::Display for Error {
             Self::Random => f.write_str("the operating system gave no random bytes"),
             Self::Store(_) => f.write_str("the audit store failed"),
             Self::Entry(_) => f.write_str("an audit entry is not valid"),
-            Self::Checkpoint(_) => f.write_str("a stored checkpoint or the high-water mark is not signed by this log's key"),
+            Self::Checkpoint(_) => f.write_str("a stored checkpoint or the high-water mark is not signed by this log's key: open it with the signer that it began with, and if that was this one, it was forged"),
             Self::ForeignKey => f.write_str(
                 "the signer's key is not the pinned verifier key: open the log with the keys it was made with, \
                  or start a new log under a new origin",

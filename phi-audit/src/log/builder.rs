@@ -71,7 +71,8 @@ impl AuditLogBuilder {
     }
 
     /// Signs checkpoints with this instead of the key that belongs to the audit domain key: with Ed25519, or with ECDSA on
-    /// P-256 from a token that has no Ed25519.
+    /// P-256 from a token that has no Ed25519. For a new log: a log keeps the key that it began with, and does not open with
+    /// another one.
     pub fn signer(mut self, signer: impl Signer) -> Self {
         self.signer = Some(Arc::new(signer));
         self

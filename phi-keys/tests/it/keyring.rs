@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 
 use phi_keys::{
-    Carrier, Error, KekStatus, KeyStore, KeyUse, KeyringError, Keys, Kms, KmsAdmin, KmsError, KmsFuture, LocalKeyring,
-    MemoryKeyStore, RootPin, Unlock, WrapContext, Wrapped,
+    Carrier, Error, KekState, KekStatus, KeyStore, KeyUse, KeyringError, Keys, Kms, KmsAdmin, KmsError, KmsFuture,
+    LocalKeyring, MemoryKeyStore, RootPin, Unlock, WrapContext, Wrapped,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -504,6 +504,9 @@ async fn a_version_is_retired_only_when_no_tenant_needs_it() {
     assert_eq!((change.act.as_str(), change.version.as_deref()), ("kek.retire", Some("1")));
     let versions = KmsAdmin::versions(&desk.open().unwrap()).await.unwrap().versions;
     assert_eq!(versions.iter().map(|version| version.name.as_str()).collect::<Vec<_>>(), ["2"]);
+    // Also for a process that read the file before.
+    let states = (keyring.version_state("1").await.unwrap(), keyring.version_state("2").await.unwrap());
+    assert_eq!(states, (Some(KekState::Destroyed), Some(KekState::Enabled)));
     for (name, id) in [("one", one_id), ("other", other_id)] {
         assert_eq!(tenant(name).await.0, id);
     }

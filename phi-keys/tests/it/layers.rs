@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::{
-    CircuitBreaker, CircuitOpen, Jitter, Kms, KmsError, Observed, RateLimit, Retry, RetryPolicy, TimedOut, Timeout,
-    WrapContext,
+    CircuitBreaker, CircuitOpen, EphemeralKeyring, Jitter, KekState, KekTarget, Kms, KmsAdmin, KmsError, Observed,
+    RateLimit, Retry, RetryPolicy, TimedOut, Timeout, WrapContext,
 };
 
 use crate::faults::{Fault, Faulty, Hours, Log};
@@ -248,6 +248,23 @@ async fn a_kms_within_all_layers_conforms() {
     let violations = phi_keys::conformance::kms_violations(&kms).await;
     let rules = violations.iter().map(phi_keys::conformance::Violation::rule).collect::<Vec<_>>();
     assert_eq!(rules, ["a rewrap says truly where it happened"]);
+}
+
+#[tokio::test]
+async fn the_state_of_a_version_is_asked_for_through_every_layer() {
+    let hours = Hours::new();
+    let kek = EphemeralKeyring::named("kek", hours.clock.clone()).unwrap();
+    let _ = (kek.rotate().await.unwrap(), kek.disable(&KekTarget::Version("1".to_owned())).await.unwrap());
+    let log = Arc::new(Log::default());
+    let kms = Observed::new(kek, log.clone(), hours.clock.clone());
+    let (rate, burst) = (NonZeroU32::new(1_000).unwrap(), NonZeroU32::new(2).unwrap());
+    let kms = RateLimit::new(kms, rate, burst, hours.clock.clone(), hours.clone());
+    let kms = CircuitBreaker::new(Timeout::new(kms, ms(2_000), hours.clone()), 3, ms(1_000), hours.clock.clone());
+    let kms = Arc::new(Retry::new(kms, RetryPolicy::default(), hours.clone()));
+    for (version, state) in [("1", KekState::Disabled), ("2", KekState::Enabled), ("3", KekState::Destroyed)] {
+        assert_eq!(kms.version_state(version).await.unwrap(), Some(state));
+    }
+    assert_eq!(log.take().len(), 3);
 }
 
 /// Never wakes.

@@ -55,6 +55,7 @@ mod live;
 mod logged;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+mod polled;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(all(feature = "local", unix))]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use kms_sim::{Fault, FaultKind};
-use phi_keys::{Kms, KmsError};
+use phi_keys::{KekState, Kms, KmsError};
 
 use super::{carrier, fact, here, kms, start};
 
@@ -106,5 +106,12 @@ async fn the_state_of_a_gcp_version_is_told_where_it_cannot_be_asked() {
     }
     assert!(gcp.control().faults().is_empty(), "it was asked");
     assert_eq!(gcp.control().calls_of("get_version"), 2, "and only then");
+    // Who asks for nothing else needs to be told, and is.
+    for (fault, denied) in [(FaultKind::Forbidden, true), (FaultKind::Unavailable, false)] {
+        gcp.control().inject(Fault::new(fault).on("get_version"));
+        let error = kms.version_state("1").await.unwrap_err();
+        assert_eq!((error.is_denial(), error.is_transient()), (denied, !denied), "{error}");
+    }
+    assert_eq!(kms.version_state("1").await.unwrap(), Some(KekState::Destroyed));
     assert!(fact(&gcp, "key").ends_with("/phi-kek"));
 }
