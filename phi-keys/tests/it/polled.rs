@@ -161,7 +161,7 @@ async fn a_check_costs_a_call_for_each_kek_and_for_each_older_version_in_use() {
     kms.asked();
     keys.check_keks().await;
     assert_eq!(kms.asked(), ["", "1", "2"]);
-    keys.rewrap().await.unwrap();
+    let _ = keys.rewrap().await.unwrap();
     clock.advance(Duration::from_secs(3600));
     for key_use in [KeyUse::Index, KeyUse::Audit] {
         keys.domain_key(key_use).await.unwrap();
