@@ -48,7 +48,7 @@ impl World {
         let key = [key; 32];
         let cell = Cell::new(Zeroizing::new(key), derive::full_id(&key), &self.domain_gate, lease);
         let (key_use, row_mac, asked) = (KeyUse::Data, [0; 32], self.domain_gate.now());
-        let fresh = Held { key_use, is_active: true, row_mac, keks: Vec::new(), cell, asked };
+        let fresh = Held { key_use, is_active: true, row_mac, holders: Vec::new(), cell, asked };
         self.held.hold(KeyUse::Data, vec![fresh], lease.generation)
     }
 
