@@ -38,7 +38,7 @@
 //! | keep KEKs elsewhere | an implementation of [`Kms`]; of [`KmsAdmin`] to rotate, disable and destroy them |
 //! | have several KEKs for the same keys | [`KekSet`] |
 //! | survive a KMS that is busy, slow or down | [`Timeout`], [`Retry`], [`CircuitBreaker`], [`RateLimit`] around it |
-//! | count and log KMS calls | [`Observed`], [`KmsObserver`] |
+//! | count and log KMS calls | [`Observed`], [`KmsObserver`]; to `tracing` with feature `tracing` and `TracingObserver` |
 //! | wrap without being able to unwrap | [`WrapOnly`] |
 //! | keep key rows | `SqliteKeyStore` (feature `sqlite`), `PostgresKeyStore` (feature `postgres`), [`MemoryKeyStore`], or an implementation of [`KeyStore`] |
 //! | seal and open | [`Keys::data_key`], [`Keys::data_key_by_id`], or the `phi-crypto` crate |
@@ -205,6 +205,8 @@ pub use keys::{
 };
 #[cfg(feature = "tokio-time")]
 pub use kms::TokioSleeper;
+#[cfg(feature = "tracing")]
+pub use kms::TracingObserver;
 #[cfg(feature = "aws")]
 pub use kms::aws;
 #[cfg(feature = "azure")]

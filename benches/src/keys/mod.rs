@@ -319,12 +319,13 @@ async fn attacked(report: &mut Report) -> Result<()> {
             refused.map_or(("nothing to attack", 1.0), |refused| ("refused", f64::from(u8::from(refused))));
         report.row(Row::new(&workload, system, &version, metric, value, "", Better::Higher).with_notes(notes));
     };
-    let mut succeeded = 0_u32;
+    // Also those that are refused for another reason than the attack.
+    let mut otherwise = 0_u32;
     let kek = |name: &str| -> Result<Arc<dyn Kms>> { Ok(Arc::new(EphemeralKeyring::named(name, SystemClock::new())?)) };
     let keks = [kek("east")?, kek("west")?];
     for attack in conformance::attacks(|| async { MemoryKeyStore::new() }, keks).await? {
         let refused = attack.outcome.is_err();
-        succeeded += u32::from(attack.claimed && !refused);
+        otherwise += u32::from(!attack.is_as_claimed());
         let claim = if attack.claimed { "" } else { "not claimed; " };
         let end = attack.outcome.err().map_or_else(|| "it opens".to_owned(), |error| error.to_string());
         row(attack.name, NAME, Some(refused), format!("{claim}{end}"));
@@ -335,6 +336,6 @@ async fn attacked(report: &mut Report) -> Result<()> {
     for (name, refused, notes) in Asherah::attacks()? {
         row(name, asherah::NAME, refused, notes.to_owned());
     }
-    report.bar("attack: any that is claimed to be refused", "succeeded", f64::from(succeeded), "", 0.0);
+    report.bar("attack: any", "ended otherwise than is claimed", f64::from(otherwise), "", 0.0);
     Ok(())
 }

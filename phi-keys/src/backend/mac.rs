@@ -85,7 +85,7 @@ impl MacKey {
         HmacSha256::new(self.backend, &self.key).sign(message)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.key.as_slice()
     }

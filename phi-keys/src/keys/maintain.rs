@@ -20,7 +20,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct KekCheck {
-    /// Every KEK with its status, in the order in which they were given.
+    /// Every KEK with its status and how long it took, in the order in which they were given.
     pub statuses: Vec<(String, Result<KekStatus, KmsError>)>,
     /// The versions that were asked for besides: those that hold a key of this process and are not the newest one.
     pub versions: Vec<HeldVersion>,
@@ -131,8 +131,8 @@ impl Keys {
 
     /// Asks all KEKs at once, and judges each when it has answered: one that is slow keeps no other waiting.
     async fn check(&self, limit: Option<Limit<'_>>) -> KekCheck {
-        let held = &self.0.domains.held;
-        let mut asked: Vec<_> = self.0.keks.all().map(|kek| Box::pin(said::ask(&**kek, held, limit))).collect();
+        let (held, clock) = (&self.0.domains.held, &*self.0.data.gate.clock);
+        let mut asked: Vec<_> = self.0.keks.all().map(|kek| Box::pin(said::ask(&**kek, held, clock, limit))).collect();
         let mut said: Vec<Option<Said>> = asked.iter().map(|_| None).collect();
         let mut forgotten = Forgotten::default();
         poll_fn(|task| {

@@ -5,6 +5,8 @@ use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
 
+use phi_types::Clock;
+
 use super::held::HeldKeys;
 use crate::kms::{KekState, KekStatus, Kms, KmsError, Sleeper, within};
 
@@ -43,13 +45,13 @@ impl Said {
 }
 
 /// Asks a KEK for its status and, if it answers, for its older versions all at once: one of them that fails hides no other.
-pub(super) async fn ask(kek: &dyn Kms, held: &HeldKeys, limit: Option<Limit<'_>>) -> Said {
+pub(super) async fn ask(kek: &dyn Kms, held: &HeldKeys, clock: &dyn Clock, limit: Option<Limit<'_>>) -> Said {
     let mut deadline: Pin<Box<dyn Future<Output = ()> + Send>> = match limit {
         Some((sleeper, limit)) => sleeper.sleep(limit),
         None => Box::pin(pending()),
     };
     let late = || KmsError::unavailable("no answer in time");
-    let status = within(kek.status(), &mut deadline).await.unwrap_or_else(|| Err(late()));
+    let status = within(KekStatus::measured(kek, clock), &mut deadline).await.unwrap_or_else(|| Err(late()));
     let mut older = Vec::new();
     if let Ok(status) = &status {
         older.extend(held.versions_of(kek.kek_id()).into_iter().filter(|held| status.version.as_ref() != Some(held)));

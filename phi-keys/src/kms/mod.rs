@@ -41,6 +41,8 @@ mod provider;
 mod retry_after;
 mod set;
 mod status;
+#[cfg(feature = "tracing")]
+mod traced;
 #[cfg(feature = "vault")]
 pub mod vault;
 mod wait;
@@ -64,6 +66,8 @@ pub(crate) use set::Holder;
 pub(crate) use set::wrap_with;
 pub use set::{KekPolicy, KekSet, KekSetBuilder, OnTerminal};
 pub use status::{Capabilities, ContextBinding, KekState, KekStatus};
+#[cfg(feature = "tracing")]
+pub use traced::TracingObserver;
 #[cfg(feature = "tokio-time")]
 pub use wait::TokioSleeper;
 pub(crate) use wait::within;

@@ -250,6 +250,33 @@ async fn a_kms_within_all_layers_conforms() {
     assert_eq!(rules, ["a rewrap says truly where it happened"]);
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_traced_kms_logs_its_calls_and_nothing_of_their_content() {
+    let (log, _guard) = crate::logged::Log::start();
+    let (kms, hours) = (Faulty::named("kek"), Hours::new());
+    let kms = Observed::new(Arc::clone(&kms), Arc::new(phi_keys::TracingObserver::new()), hours.clock.clone());
+    let context = WrapContext::from_digest([0x5a; 32]);
+    let (carrier, wrapped) = kms.generate(&context).await.unwrap();
+    let faulty = Faulty::named("other");
+    faulty.set(Some(Fault::Down));
+    let other = Observed::new(faulty, Arc::new(phi_keys::TracingObserver::new()), hours.clock.clone());
+    other.unwrap_dek(&wrapped, &context).await.unwrap_err();
+    let text = log.text();
+    let lines = text.lines().filter(|line| line.contains("phi_keys::kms")).collect::<Vec<_>>();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[0].contains("DEBUG") && lines[0].contains("call=\"generate\"") && lines[0].contains("kek=\""),
+        "{text}"
+    );
+    assert!(lines[1].contains("WARN") && lines[1].contains("error=\"unavailable\""), "{text}");
+    // Not even the text of an error.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for secret in ["503", &hex(carrier.expose()), &hex(&[0x5a; 32]), &hex(wrapped.blob()), "90, 90"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn the_state_of_a_version_is_asked_for_through_every_layer() {
     let hours = Hours::new();

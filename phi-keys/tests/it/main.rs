@@ -51,7 +51,11 @@ mod gcp;
 mod keyring;
 #[cfg(feature = "test-util")]
 mod live;
-#[cfg(any(feature = "aws", all(any(feature = "azure", feature = "gcp", feature = "vault"), feature = "test-util")))]
+#[cfg(any(
+    feature = "aws",
+    feature = "tracing",
+    all(any(feature = "azure", feature = "gcp", feature = "vault"), feature = "test-util")
+))]
 mod logged;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;

@@ -11,14 +11,18 @@ use crate::shell::{self, Result};
 
 const PACKAGE: &str = "softhsm2";
 const TOOL: &str = "softhsm2-util";
+/// Another client of the token, which looks at what ours makes.
+const OTHER: (&str, &str) = ("pkcs11-tool", "opensc");
 const LABEL: &str = "phi-test";
 
 pub(super) fn missing() -> Vec<&'static str> {
-    if shell::find(TOOL, &[]).is_some() && module().is_some() { Vec::new() } else { vec![PACKAGE] }
+    let ours = (shell::find(TOOL, &[]).is_none() || module().is_none()).then_some(PACKAGE);
+    let other = shell::find(OTHER.0, &[]).is_none().then_some(OTHER.1);
+    ours.into_iter().chain(other).collect()
 }
 
 pub(super) fn start() -> Result<Running> {
-    let tool = program(TOOL, &[], PACKAGE)?;
+    let (tool, other) = (program(TOOL, &[], PACKAGE)?, program(OTHER.0, &[], OTHER.1)?);
     let module =
         module().ok_or_else(|| format!("libsofthsm2.so is not installed: {}", packages::command(&[PACKAGE])))?;
     let folder = Folder::new("softhsm")?;
@@ -37,6 +41,7 @@ pub(super) fn start() -> Result<Running> {
         ("PHI_TEST_PKCS11_MODULE", module.display().to_string()),
         ("PHI_TEST_PKCS11_TOKEN", LABEL.to_owned()),
         ("PHI_TEST_PKCS11_PIN", pin.clone()),
+        ("PHI_TEST_PKCS11_TOOL", other.display().to_string()),
     ];
     softhsm(&["--init-token", "--free", "--label", LABEL, "--pin", &pin, "--so-pin", &place::secret()?])?;
     if !softhsm(&["--show-slots"])?.contains(LABEL) {

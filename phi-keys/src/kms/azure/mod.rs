@@ -22,9 +22,10 @@
 //!
 //! # How it fails
 //! With a [`KmsError`](crate::KmsError) by the code of Azure's answer. The SDK's own retries are off in what is made here, so that one
-//! call is one call there; retry outside, where a budget can be kept. One exception: the metadata service of a virtual machine,
-//! from which a managed identity gets its tokens, is asked up to seven times, which Microsoft's library does not let be changed. A call, with the token that it may need, takes at most ten
-//! seconds unless [set](AzureKms::with_timeout). Nothing is sent when the KEK is opened: whether the key exists shows in
+//! call is one call there; retry outside, where a budget can be kept. A client of your own keeps the retries that it was made with.
+//! One exception: the metadata service of a virtual machine, from which a managed identity gets its tokens, is asked up to seven
+//! times, which Microsoft's library does not let be changed. A call, with the token that it may need, takes at most ten seconds
+//! unless [set](AzureKms::with_timeout). Nothing is sent when the KEK is opened: whether the key exists shows in
 //! [`status`](crate::Kms::status). A version outside its dates of validity still unwraps, and wraps no more. Needs the tokio runtime with
 //! its timer.
 //!

@@ -41,7 +41,8 @@
 //! or `CKA_UNWRAP` is false; who may log in may switch it on again.
 //!
 //! # Evidence
-//! Run against SoftHSM2, a real implementation of PKCS#11 in software, by `cargo xtask test keys`. Not run against hardware.
+//! Run against SoftHSM2, a real implementation of PKCS#11 in software, by `cargo xtask test keys`; OpenSC's client looks at the keys
+//! there, makes one and signs with one. Not run against hardware.
 
 mod config;
 mod error;
