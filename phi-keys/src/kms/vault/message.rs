@@ -113,8 +113,11 @@ impl Key {
             KekState::Destroyed
         } else if version < self.min_decryption_version {
             KekState::Disabled
-        } else {
+        } else if self.keys.contains_key(&version.to_string()) {
             KekState::Enabled
+        } else {
+            // What is enabled is listed: the server was restored from before it was made.
+            KekState::Destroyed
         }
     }
 }

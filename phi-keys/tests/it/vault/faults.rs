@@ -135,7 +135,8 @@ async fn a_vault_key_that_is_deleted_or_made_anew_is_noticed() {
     root.status().await.unwrap_or_else(|error| panic!("gone is a status: {error}"));
     vault.control().advance(Duration::from_secs(1));
     assert!(matches!(root.wrap_dek(&carrier(), &here()).await, Err(KmsError::Failed(_))));
-    assert!(matches!(root.status().await, Err(KmsError::Failed(_))));
+    assert_eq!(root.status().await.unwrap().state, KekState::Destroyed, "the key that was known");
+    assert_eq!(root.version_state("1").await.unwrap(), Some(KekState::Destroyed));
 }
 
 #[tokio::test]
@@ -148,8 +149,11 @@ async fn a_version_of_a_vault_key_that_is_disabled_or_gone_says_so() {
     vault.control().change_version(key, "1", "disable").unwrap();
     assert!(matches!(kms.unwrap_dek(&wrapped, &here()).await, Err(KmsError::Disabled)));
     assert!(matches!(kms.rewrap(&wrapped, &here()).await, Err(KmsError::Disabled)));
+    assert_eq!(kms.version_state("1").await.unwrap(), Some(KekState::Disabled));
     vault.control().change_version(key, "1", "enable").unwrap();
     kms.unwrap_dek(&wrapped, &here()).await.unwrap();
     vault.control().change_version(key, "1", "destroy").unwrap();
     assert!(matches!(kms.unwrap_dek(&wrapped, &here()).await, Err(KmsError::UnknownVersion)));
+    assert_eq!(kms.version_state("1").await.unwrap(), Some(KekState::Destroyed));
+    assert_eq!(kms.version_state("2").await.unwrap(), Some(KekState::Enabled));
 }
