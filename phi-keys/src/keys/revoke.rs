@@ -54,7 +54,8 @@ enum Target {
 }
 
 /// Carries revocations between the processes that share a key store. Each key manager has a channel of its own; it may
-/// receive its own notices. Implementations run `conformance::revocations` (feature `test-util`).
+/// receive its own notices. Once somebody listens, each notice arrives at least once, in the order in which they were published,
+/// or [`next`](Self::next) says that some may be missing. Implementations run `conformance::revocations` (feature `test-util`).
 pub trait RevocationChannel: fmt::Debug + Send + Sync + 'static {
     /// Tells everybody who listens.
     ///
@@ -65,7 +66,8 @@ pub trait RevocationChannel: fmt::Debug + Send + Sync + 'static {
     /// Waits for the next notice.
     ///
     /// # Errors
-    /// [`StoreError`](crate::StoreError) whenever notices may have been missed, such as after a lost connection.
+    /// [`StoreError`](crate::StoreError) whenever notices may have been missed, such as after a lost connection. The notice that
+    /// revokes everything says the same.
     fn next(&self) -> StoreFuture<'_, RevocationNotice>;
 }
 

@@ -3,7 +3,10 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use phi_keys::{EphemeralKeyring, KeyStore, Keys, Kms, MemoryKeyStore, conformance};
+use phi_keys::{
+    EphemeralKeyring, KeyStore, Keys, Kms, MemoryKeyStore, RevocationChannel, RevocationNotice, StoreError,
+    StoreFuture, conformance,
+};
 use phi_types::SystemClock;
 use tokio::sync::broadcast;
 
@@ -54,7 +57,7 @@ async fn the_store_in_memory_is_shared() {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn the_sqlite_store_conforms_in_every_durable_journal_mode() {
-    use phi_keys::{KeyStore, SqliteKeyStore, StoreError};
+    use phi_keys::SqliteKeyStore;
     use sqlx::sqlite::SqliteJournalMode::{Delete, Memory, Off, Persist, Truncate, Wal};
 
     use crate::support::sqlite::Database;
@@ -298,4 +301,40 @@ async fn a_channel_within_the_process_conforms() {
     conformance::revocations(wires.map(|wire| wire as _), |what| disturb(sender.clone(), what), Hours::new())
         .await
         .unwrap();
+}
+
+/// Loses nothing, and delivers everything twice.
+#[derive(Debug)]
+struct Doubling {
+    sender: broadcast::Sender<String>,
+    receiver: tokio::sync::Mutex<broadcast::Receiver<String>>,
+    again: std::sync::Mutex<Option<RevocationNotice>>,
+}
+
+impl RevocationChannel for Doubling {
+    fn publish<'a>(&'a self, notice: &'a RevocationNotice) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.sender.send(notice.to_text()).map(drop).map_err(StoreError::unavailable) })
+    }
+
+    fn next(&self) -> StoreFuture<'_, RevocationNotice> {
+        Box::pin(async move {
+            if let Some(again) = self.again.lock().unwrap().take() {
+                return Ok(again);
+            }
+            let text = self.receiver.lock().await.recv().await.map_err(StoreError::unavailable)?;
+            let notice = RevocationNotice::from_text(&text);
+            *self.again.lock().unwrap() = Some(notice.clone());
+            Ok(notice)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_loses_nothing_and_delivers_twice_conforms() {
+    let (sender, _) = broadcast::channel(4_096);
+    let ends = [(); 2].map(|()| {
+        let receiver = tokio::sync::Mutex::new(sender.subscribe());
+        Arc::new(Doubling { sender: sender.clone(), receiver, again: std::sync::Mutex::default() }) as _
+    });
+    conformance::revocations(ends, |what| disturb(sender.clone(), what), Hours::new()).await.unwrap();
 }

@@ -30,16 +30,18 @@ impl StoreFault {
     pub const ALL: [Self; 4] = [Self::Before, Self::After, Self::KilledBefore, Self::KilledAfter];
 }
 
-/// What the processes of a test share: what goes wrong next, and how many writes there were.
+/// What the processes of a test share: what goes wrong next, and how many writes and reads there were.
 #[derive(Debug, Default)]
 pub(in crate::conformance) struct Script {
     next: Mutex<VecDeque<Option<StoreFault>>>,
     writes: AtomicU64,
+    reads: AtomicU64,
 }
 
 impl Script {
     pub(in crate::conformance) fn new(faults: impl IntoIterator<Item = Option<StoreFault>>) -> Arc<Self> {
-        Arc::new(Self { next: Mutex::new(faults.into_iter().collect()), writes: AtomicU64::new(0) })
+        let next = Mutex::new(faults.into_iter().collect());
+        Arc::new(Self { next, writes: AtomicU64::new(0), reads: AtomicU64::new(0) })
     }
 
     pub(in crate::conformance) fn clear(&self) {
@@ -49,6 +51,11 @@ impl Script {
 
     pub(in crate::conformance) fn writes(&self) -> u64 {
         self.writes.load(Ordering::SeqCst)
+    }
+
+    /// Reads of the store, not of the anchor.
+    pub(in crate::conformance) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
     }
 }
 
@@ -95,6 +102,7 @@ impl<W: Sync> Way<W> {
 
 impl<W: KeyStore> Way<W> {
     async fn read(&self) -> Result<&W, StoreError> {
+        self.script.reads.fetch_add(1, Ordering::SeqCst);
         self.alive().await.map(|()| &self.to).map_err(StoreError::unavailable)
     }
 }
