@@ -34,7 +34,8 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The public key, which names the algorithm.
     fn public_key(&self) -> PublicKey;
 
-    /// Signs a message. The signature has 64 bytes: that of RFC 8032, or `r ‖ s` of ECDSA, 32 bytes each.
+    /// Signs a message of 1 to 4,096 bytes, which is what key services take; a checkpoint has some hundred. The signature has 64
+    /// bytes: that of RFC 8032, or `r ‖ s` of ECDSA, 32 bytes each.
     ///
     /// # Errors
     /// [`SignError`] when where the key lives gives no signature.

@@ -55,10 +55,11 @@ pub trait StoreAnchor: fmt::Debug + Send + Sync + 'static {
     /// [`AnchorError`].
     fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>>;
 
-    /// Adds records of at most 1 MiB behind those that are there, durably. When it fails some may have been added.
+    /// Adds records of at most 1 MiB behind those that are there, durably. When it fails some may have been added. Several
+    /// processes may append at once: none of their records is lost, and those of one call stay in their order.
     ///
     /// # Errors
-    /// [`AnchorError`].
+    /// [`AnchorError`]; [`TooLong`](AnchorError::TooLong) for a record of more than 1 MiB, which is not added.
     fn append<'a>(&'a self, records: &'a [Vec<u8>]) -> AnchorFuture<'a, ()>;
 }
 

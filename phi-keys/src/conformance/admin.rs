@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use super::parts::is_newest;
 use super::{Violation, failed, rule};
 use crate::kms::{Carrier, KekAct, KekState, KekTarget, KmsAdmin, KmsError, WrapContext, Wrapped};
 
@@ -44,6 +45,7 @@ async fn rotation(kms: &dyn KmsAdmin) -> Result<(), Violation> {
     let before = kms.versions().await.map_err(failed(ANSWERS))?;
     rule(before.kek_id == kms.kek_id(), "the versions name their KEK")?;
     let (carrier, old) = wrapped(kms).await?;
+    let wrapped_by = kms.status().await.map_err(failed(ANSWERS))?.version;
     let change = match kms.rotate().await {
         Err(KmsError::Unsupported(_)) => return Ok(()),
         change => change.map_err(failed("an enabled KEK can be rotated"))?,
@@ -52,14 +54,16 @@ async fn rotation(kms: &dyn KmsAdmin) -> Result<(), Violation> {
     let after = kms.versions().await.map_err(failed(ANSWERS))?;
     rule(after.versions.len() == before.versions.len() + 1, "a rotation adds one version")?;
     let status = kms.status().await.map_err(failed(ANSWERS))?;
-    rule(change.version.is_none() || change.version == status.version, "after a rotation the new version wraps")?;
+    rule(status.version.is_none() || status.version != wrapped_by, "after a rotation the new version wraps")?;
+    rule(
+        is_newest(change.version.as_deref().unwrap_or_default(), status.version.as_deref()),
+        "after a rotation the new version wraps",
+    )?;
     rule(opens(kms, &old, &carrier).await?, "what was wrapped before a rotation still opens")?;
     let moved = kms.rewrap(&old, &context()).await.map_err(failed("after a rotation a KEK rewraps"))?.into_wrapped();
     rule(opens(kms, &moved, &carrier).await?, "a rewrap keeps the carrier")?;
-    if kms.capabilities().named_version {
-        rule(Some(moved.kek_version()) == status.version.as_deref(), "a rewrap is under the newest version")?;
-        rule(old.kek_version() != moved.kek_version(), "two versions have two names")?;
-    }
+    rule(is_newest(moved.kek_version(), status.version.as_deref()), "a rewrap is under the newest version")?;
+    rule(moved.kek_version().is_empty() || old.kek_version() != moved.kek_version(), "two versions have two names")?;
     old_version(kms, &carrier, &old).await
 }
 

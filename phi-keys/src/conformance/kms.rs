@@ -1,3 +1,4 @@
+use super::parts::is_newest;
 use super::{Violation, failed, rule};
 use crate::kms::{Binding, Carrier, ContextBinding, KekState, Kms, KmsError, Rewrap, WrapContext, Wrapped};
 
@@ -54,10 +55,7 @@ async fn status(kms: &dyn Kms) -> Result<(), Violation> {
     let status = kms.status().await.map_err(failed("an enabled KEK answers `status`"))?;
     rule(status.state == KekState::Enabled, "an enabled KEK says so")?;
     let (_, wrapped) = wrapped(kms).await?;
-    if let Some(version) = status.version {
-        let named = wrapped.kek_version();
-        rule(named.is_empty() || named == version, "what is wrapped names the version that wraps")?;
-    }
+    rule(is_newest(wrapped.kek_version(), status.version.as_deref()), "what is wrapped names the version that wraps")?;
     rule(
         !kms.capabilities().named_version || !wrapped.kek_version().is_empty(),
         "a KMS that says it names versions names them",

@@ -11,7 +11,9 @@ use super::{Must, Violation, failed, rule};
 use crate::error::Error;
 use crate::id::{Fingerprint, FullId};
 use crate::keys::{Keys, KeysBuilder};
-use crate::kms::{Carrier, KekPolicy, KekSet, Kms, KmsError, KmsEvent, KmsObserver, OnTerminal, WrapContext, Wrapped};
+use crate::kms::{
+    Binding, Carrier, KekPolicy, KekSet, Kms, KmsError, KmsEvent, KmsObserver, OnTerminal, WrapContext, Wrapped,
+};
 use crate::scope::KeyUse;
 use crate::store::{KeyStore, MemoryKeyStore, RowKind, Slot};
 
@@ -113,7 +115,7 @@ async fn apart(one: &dyn Kms, other: &dyn Kms) -> Result<(), Violation> {
         Err(error) if error.is_terminal() => Ok(()),
         Err(error) => Err(failed(RULE)(error)),
         // Without native binding a KMS may not notice; what it then gives opens nothing.
-        Ok(opened) => rule(!same(&opened, carrier.expose()), RULE),
+        Ok(opened) => rule(own.binding() == Binding::Derivation && !same(&opened, carrier.expose()), RULE),
     }
 }
 

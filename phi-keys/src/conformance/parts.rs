@@ -12,6 +12,12 @@ use crate::store::{Change, Committed, KeyRow, KeyState, KeyStore, RowKind, Slot}
 
 pub(super) const WHOLE: &str = "a store gives back every row that was written to it";
 
+/// Whether a version that is named is the one that wraps by what the KEK says of itself. Some KMSs name none in what they wrap,
+/// some none in their status: then there is nothing to compare.
+pub(super) fn is_newest(named: &str, wraps: Option<&str>) -> bool {
+    named.is_empty() || wraps.is_none_or(|wraps| wraps == named)
+}
+
 /// A store that holds these rows, as if they had always been there.
 pub(super) async fn holding(fresh: &dyn Fresh, rows: Vec<KeyRow>) -> Result<Arc<dyn KeyStore>, Violation> {
     const RULE: &str = "rows of different places and kids can be put into an empty store";

@@ -15,7 +15,7 @@ use phi_types::ManualClock;
 
 const ANYWHERE: WrapContext = WrapContext::from_digest([0; 32]);
 
-pub(crate) const ALL: [Fault; 10] = Fault::ALL;
+pub(crate) const ALL: &[Fault] = Fault::ALL;
 
 /// A KEK as a KMS has it that rewraps by itself.
 #[derive(Debug)]

@@ -152,7 +152,7 @@ async fn while_one_of_two_kmss_is_down_nothing_fails() {
 }
 
 fn script() -> impl Strategy<Value = Vec<Option<Fault>>> {
-    vec(option::weighted(0.3, select(&ALL[..])), 0..80)
+    vec(option::weighted(0.3, select(ALL)), 0..80)
 }
 
 proptest! {

@@ -149,7 +149,7 @@ async fn a_staged_key_is_put_to_use_only_when_every_kek_gives_it_back() {
     west.set(None);
     assert_eq!(keys.stage_domain_key(KeyUse::Index).await.unwrap().key, staged.key, "which makes the copy");
 
-    for (kek, fault) in [&east, &west].into_iter().flat_map(|kek| ALL.map(|fault| (kek, fault))) {
+    for (kek, fault) in [&east, &west].into_iter().flat_map(|kek| ALL.iter().map(move |fault| (kek, *fault))) {
         if matches!(fault, Fault::Slow | Fault::Hang) {
             continue;
         }
@@ -176,7 +176,7 @@ async fn other_answer(store: &Arc<MemoryKeyStore>, kek: &Arc<Faulty>) {
 /// Whatever one call to a KMS does, whoever has only one of the KEKs has the key that is used.
 #[tokio::test]
 async fn one_fault_at_any_call_leaves_no_active_key_that_others_cannot_open() {
-    for (at_west, fault) in [false, true].into_iter().flat_map(|west| ALL.map(|fault| (west, fault))) {
+    for (at_west, fault) in [false, true].into_iter().flat_map(|west| ALL.iter().map(move |fault| (west, *fault))) {
         for at in 0..16 {
             let story = format!("{fault:?} at call {at} of {}", if at_west { "west" } else { "east" });
             let (store, clock) = (Arc::new(MemoryKeyStore::new()), ManualClock::at_unix_seconds(START));

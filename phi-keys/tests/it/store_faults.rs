@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use phi_keys::conformance::{self, Act, StoreFault};
-use phi_keys::{KeyState, KeyStore, MemoryKeyStore, RowKind};
+use phi_keys::{AnchorFuture, KeyState, KeyStore, MemoryKeyStore, RowKind, StoreAnchor};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -35,6 +35,27 @@ fn block_on(future: impl Future<Output = ()>) {
 #[tokio::test]
 async fn one_fault_at_any_write_loses_no_key_and_brings_none_back() {
     conformance::store_faults(|| async { MemoryKeyStore::new() }).await.unwrap();
+}
+
+/// Records in memory.
+#[derive(Debug, Default)]
+struct Notes(std::sync::Mutex<Vec<Vec<u8>>>);
+
+impl StoreAnchor for Notes {
+    fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+        let records = self.0.lock().unwrap();
+        let records = records.iter().skip(usize::try_from(from).unwrap()).cloned().collect();
+        Box::pin(core::future::ready(Ok(records)))
+    }
+
+    fn append<'a>(&'a self, records: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+        self.0.lock().unwrap().extend_from_slice(records);
+        Box::pin(core::future::ready(Ok(())))
+    }
+}
+
+fn notes(anchored: bool) -> Option<Arc<dyn StoreAnchor>> {
+    anchored.then(|| Arc::new(Notes::default()) as _)
 }
 
 const STORY: [Act; 28] = [
@@ -73,10 +94,10 @@ const STORY: [Act; 28] = [
 async fn one_fault_at_any_write_of_a_longer_story_loses_no_key_and_brings_none_back() {
     for anchored in [false, true] {
         let play = async |faults: &[_]| {
-            conformance::store_story(Arc::new(MemoryKeyStore::new()), anchored, &STORY, faults).await.unwrap()
+            conformance::store_story(Arc::new(MemoryKeyStore::new()), notes(anchored), &STORY, faults).await.unwrap()
         };
         let writes = play(&[]).await;
-        for (fault, at) in StoreFault::ALL.into_iter().flat_map(|fault| (0..writes).map(move |at| (fault, at))) {
+        for (fault, at) in StoreFault::ALL.iter().copied().flat_map(|fault| (0..writes).map(move |at| (fault, at))) {
             play(&(0..at).map(|_| None).chain([Some(fault)]).collect::<Vec<_>>()).await;
         }
     }
@@ -86,7 +107,7 @@ async fn one_fault_at_any_write_of_a_longer_story_loses_no_key_and_brings_none_b
 #[tokio::test]
 async fn the_story_passes_through_every_state() {
     let store = Arc::new(MemoryKeyStore::new());
-    let writes = conformance::store_story(Arc::clone(&store) as _, true, &STORY, &[]).await.unwrap();
+    let writes = conformance::store_story(Arc::clone(&store) as _, notes(true), &STORY, &[]).await.unwrap();
     assert!(writes > 20, "{writes}");
     let all = NonZeroU32::new(100).unwrap();
     let mut rows = store.domain_rows().await.unwrap();
@@ -107,11 +128,11 @@ proptest! {
     #[test]
     fn any_faults_of_the_store_lose_no_key_and_bring_none_back(
         acts in vec(act(), 1..60),
-        script in vec(option::weighted(0.15, select(&StoreFault::ALL[..])), 0..80),
+        script in vec(option::weighted(0.15, select(StoreFault::ALL)), 0..80),
         anchored in any::<bool>(),
     ) {
         block_on(async {
-            conformance::store_story(Arc::new(MemoryKeyStore::new()), anchored, &acts, &script).await.unwrap();
+            conformance::store_story(Arc::new(MemoryKeyStore::new()), notes(anchored), &acts, &script).await.unwrap();
         });
     }
 }

@@ -31,7 +31,7 @@ where
     // How many calls there are when nothing fails.
     let calls = story(&fresh, &kek, &[]).await?;
     rule(calls > 0, "a KMS is asked for the keys of an empty store")?;
-    for fault in KmsFault::ALL.into_iter().filter(|fault| *fault != KmsFault::Hang) {
+    for fault in KmsFault::ALL.iter().copied().filter(|fault| *fault != KmsFault::Hang) {
         for at in 0..calls {
             let script = (0..at).map(|_| None).chain([Some(fault)]).collect::<Vec<_>>();
             if let Err(Violation { rule, source }) = story(&fresh, &kek, &script).await {

@@ -42,7 +42,7 @@ pub enum KmsFault {
 
 impl KmsFault {
     /// Every fault, [`Hang`](Self::Hang) last: without a [`Timeout`](crate::Timeout) it stops whoever calls.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: &'static [Self] = &[
         Self::Slow,
         Self::Down,
         Self::Throttled(None),

@@ -27,7 +27,7 @@ pub enum StoreFault {
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 4] = [Self::Before, Self::After, Self::KilledBefore, Self::KilledAfter];
+    pub const ALL: &'static [Self] = &[Self::Before, Self::After, Self::KilledBefore, Self::KilledAfter];
 }
 
 /// What the processes of a test share: what goes wrong next, and how many writes and reads there were.

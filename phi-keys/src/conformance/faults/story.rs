@@ -4,9 +4,10 @@ use std::sync::Arc;
 use phi_types::ManualClock;
 
 use super::super::parts::WHOLE;
-use super::super::world::{Notes, TENANT, WINDOW, nothing, patient, subject};
+use super::super::world::{TENANT, WINDOW, nothing, patient, subject};
 use super::super::{Must, Violation, failed, rule};
 use super::{Script, StoreFault, Way};
+use crate::anchor::StoreAnchor;
 use crate::derive::Label;
 use crate::error::Error;
 use crate::id::FullId;
@@ -66,13 +67,13 @@ struct Tale {
     store: Arc<dyn KeyStore>,
     kek: Arc<EphemeralKeyring>,
     clock: ManualClock,
-    anchor: Option<Notes>,
+    anchor: Option<Arc<dyn StoreAnchor>>,
     script: Arc<Script>,
     model: Model,
 }
 
-/// Plays a story over an empty store while writes to it, and to an anchor beside it, fail as told, one after the other; then
-/// checks that no value was lost and nobody was brought back. For tests that make up stories by chance; [`store_faults`] plays
+/// Plays a story over an empty store, with or without an empty anchor beside it, while writes to both fail as told, one after the
+/// other; then checks that no value was lost and nobody was brought back. For tests that make up stories by chance; [`store_faults`] plays
 /// one with every fault at every write. How many writes there were.
 ///
 /// [`store_faults`]: super::store_faults
@@ -81,13 +82,13 @@ struct Tale {
 /// [`Violation`] naming the first rule that is broken.
 pub async fn store_story(
     store: Arc<dyn KeyStore>,
-    anchored: bool,
+    anchor: Option<Arc<dyn StoreAnchor>>,
     acts: &[Act],
     faults: &[Option<StoreFault>],
 ) -> Result<u64, Violation> {
     let clock = ManualClock::at_unix_seconds(1_767_225_600);
     let kek = EphemeralKeyring::named("conformance", clock.clone()).must("the machine has randomness")?;
-    let (kek, anchor) = (Arc::new(kek), anchored.then(Notes::default));
+    let kek = Arc::new(kek);
     let script = Script::new(faults.iter().copied());
     let mut tale = Tale { store, kek, clock, anchor, script, model: Model::default() };
     tale.play(acts).await?;

@@ -1,9 +1,10 @@
 use core::future::Future;
 use std::sync::Arc;
 
-use super::super::world::Fresh;
+use super::super::world::{Fresh, Notes};
 use super::super::{Told, Violation, failed, rule};
 use super::{Act, StoreFault, store_story};
+use crate::anchor::StoreAnchor;
 use crate::store::KeyStore;
 
 /// Passes through every state of a key, twice over a shred.
@@ -62,5 +63,6 @@ where
 
 async fn play(fresh: &dyn Fresh, anchored: bool, faults: &[Option<StoreFault>]) -> Result<u64, Violation> {
     let store: Arc<dyn KeyStore> = fresh.store().await;
-    store_story(store, anchored, &STORY, faults).await
+    let anchor = anchored.then(|| Arc::new(Notes::default()) as Arc<dyn StoreAnchor>);
+    store_story(store, anchor, &STORY, faults).await
 }

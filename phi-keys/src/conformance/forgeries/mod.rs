@@ -35,7 +35,7 @@ pub struct Attack {
     pub outcome: Result<(), Error>,
     /// Which errors refuse it for the right reason.
     ends: fn(&Error) -> bool,
-    /// Whether a KMS may refuse it by itself, though nothing is claimed.
+    /// Whether a KMS or a store may refuse it by itself, though nothing is claimed.
     depends: bool,
 }
 

@@ -120,15 +120,19 @@ async fn older_rows(
         let store = &before.world.store;
         let now = store.by_kid(kept.full_id.must(DONE)?.kid()).await.must(DONE)?.must(DONE)?;
         rule(now != kept && now.same_place(&kept), "what was replaced is read as what took its place")?;
-        let back = store.commit(&Change::new().replace(now, kept)).await.must(DONE)?;
-        rule(back == Committed::Done, "a row that was read can be replaced")?;
-        let outcome = before.ask(store).await?;
+        // A store that takes no older row than it has refuses it by itself.
+        let (outcome, ends): (_, fn(&Error) -> bool) = match store.commit(&Change::new().replace(now, kept)).await {
+            Ok(Committed::Done) => (before.ask(store).await?, |error| matches!(error, Error::RowOutdated { .. })),
+            Ok(_) => (Err(Error::Contended), |error| matches!(error, Error::Contended)),
+            Err(error) => (Err(Error::Store(error)), |error| matches!(error, Error::Store(_))),
+        };
+        let depends = matches!(outcome, Err(Error::Contended | Error::Store(_)));
         attacks.push(Attack {
             name: if anchor.is_some() { with } else { without },
             claimed: anchor.is_some(),
             outcome,
-            ends: |error| matches!(error, Error::RowOutdated { .. }),
-            depends: false,
+            ends,
+            depends,
         });
     }
     Ok(())

@@ -32,6 +32,8 @@ enum Flaw {
     WritesNoTombstone,
     /// Takes a key for a scope that has a tombstone.
     TakesShreddedKeys,
+    /// No flaw: takes no row that is older than the one in its place.
+    RefusesOlderRows,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Flawed {
             Flaw::ForgetsReplacements => change.replace.clear(),
             Flaw::KeepsShreddedRows => change.insert.extend(change.tombstone.take()),
             Flaw::WritesNoTombstone => change.tombstone = None,
-            Flaw::ClaimsInsertions | Flaw::TakesShreddedKeys => {}
+            Flaw::ClaimsInsertions | Flaw::TakesShreddedKeys | Flaw::RefusesOlderRows => {}
         }
         change
     }
@@ -72,6 +74,10 @@ impl KeyStore for Flawed {
 
     fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
+            let older = change.replace.iter().any(|(current, next)| next.revision < current.revision);
+            if self.flaw == Flaw::RefusesOlderRows && older {
+                return Ok(Committed::Stale);
+            }
             let change = self.understood(change).await;
             let outcome = self.inner.commit(&change).await?;
             Ok(match (self.flaw, outcome) {
@@ -128,6 +134,10 @@ enum Fault {
     OpensAnyName,
     /// Says that it is switched off, and is not.
     LiesAboutItsState,
+    /// Unwraps what it cannot open to something else, though it says that it binds contexts.
+    OpensToAnything,
+    /// Says that it was disabled, and goes on.
+    IgnoresDisabling,
 }
 
 #[derive(Debug)]
@@ -157,7 +167,10 @@ impl Kms for Crooked {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        let mut capabilities = self.inner.capabilities();
+        // As AWS, which names versions and confirms none that it is told.
+        capabilities.named_version &= self.fault != Fault::RewrapsNothing;
+        capabilities
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
@@ -181,7 +194,11 @@ impl Kms for Crooked {
             let version = if self.fault == Fault::ConfirmsAnyVersion { "1" } else { wrapped.kek_version() };
             let name = if self.fault == Fault::OpensAnyName { self.inner.kek_id() } else { wrapped.kek_id() };
             let wrapped = Wrapped::new(name, version, wrapped.binding(), wrapped.blob().to_vec()).unwrap();
-            self.inner.unwrap_dek(&wrapped, &self.context(context)).await
+            let opened = self.inner.unwrap_dek(&wrapped, &self.context(context)).await;
+            match opened {
+                Err(KmsError::Refused) if self.fault == Fault::OpensToAnything => Ok(Carrier::generate().unwrap()),
+                opened => opened,
+            }
         })
     }
 
@@ -216,7 +233,13 @@ impl KmsAdmin for Crooked {
     }
 
     fn disable<'a>(&'a self, target: &'a KekTarget) -> KmsFuture<'a, KekChange> {
-        self.inner.disable(target)
+        Box::pin(async move {
+            let change = self.inner.disable(target).await?;
+            if self.fault == Fault::IgnoresDisabling {
+                let _ = self.inner.enable(target).await?;
+            }
+            Ok(change)
+        })
     }
 
     fn enable<'a>(&'a self, target: &'a KekTarget) -> KmsFuture<'a, KekChange> {
@@ -265,7 +288,7 @@ async fn attacks_find_a_kms_that_confirms_any_version_and_a_store_that_loses_a_c
 }
 
 #[tokio::test]
-async fn every_suite_over_a_store_finds_the_store_that_breaks_its_guarantee() {
+async fn suites_over_a_store_find_the_store_that_breaks_their_guarantee() {
     let opens = "a store opens under its KEK and its fingerprint";
     for (flaw, [hierarchy, rotation, shredding, faults]) in [
         (Flaw::ClaimsInsertions, [opens, "", "", ""]),
@@ -310,7 +333,7 @@ async fn every_suite_over_a_store_finds_the_store_that_breaks_its_guarantee() {
 }
 
 #[tokio::test]
-async fn every_suite_over_a_kek_finds_the_kms_that_breaks_its_guarantee() {
+async fn suites_over_a_kek_find_the_kms_that_breaks_their_guarantee() {
     let fresh = || async { MemoryKeyStore::new() };
     let crooked = |fault| Crooked::new("only", fault);
     let lost = conformance::hierarchy(fresh, crooked(Fault::Forgets)).await;
@@ -321,6 +344,12 @@ async fn every_suite_over_a_kek_finds_the_kms_that_breaks_its_guarantee() {
     assert_eq!(rule(old), "after a rewrap every copy is under the newest version of the KEK");
     let any = conformance::kek_rotation(fresh, crooked(Fault::ConfirmsAnyVersion)).await;
     assert_eq!(rule(any), "a rewrap reaches every domain key");
+    for (fault, broken) in [
+        (Fault::RewrapsNothing, "a rewrap is under the newest version"),
+        (Fault::IgnoresDisabling, "a version that is disabled does not unwrap"),
+    ] {
+        assert_eq!(rule(conformance::kms_admin(&*crooked(fault)).await), broken, "{fault:?}");
+    }
 }
 
 #[tokio::test]

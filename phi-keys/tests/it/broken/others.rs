@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::conformance;
 use phi_keys::{
-    AnchorFuture, Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError, KmsFuture,
-    MemoryKeyStore, PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreAnchor,
+    AnchorError, AnchorFuture, Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError,
+    KmsFuture, MemoryKeyStore, PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreAnchor,
     StoreFuture, WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
 use tokio::sync::broadcast;
 
-use super::{Crooked, Fault, good, rule};
+use super::{Crooked, Fault, Flaw, Flawed, good, rule};
 use crate::faults::Hours;
 use crate::support::wire::{Wire, disturb};
 
@@ -21,6 +21,9 @@ async fn the_suite_over_two_keks_finds_one_that_opens_what_is_not_its_own() {
     let found = conformance::kms_pair(good("east"), any).await;
     assert_eq!(rule(found), "a carrier of another KEK is refused as such");
     assert_eq!(rule(conformance::kms_pair(good("east"), good("east")).await), "two KEKs have two names");
+    let anything = Crooked::new("west", Fault::OpensToAnything);
+    let found = conformance::kms_pair(good("east"), anything).await;
+    assert_eq!(rule(found), "a KEK does not open what another one wrapped, under whatever name");
     // One key under two names.
     let (east, west) = Twin::pair();
     let found = conformance::kms_pair(east, west).await;
@@ -96,6 +99,73 @@ impl StoreAnchor for Sieve {
 async fn the_suite_over_an_anchor_finds_one_that_keeps_nothing() {
     let found = conformance::rollback(|| async { MemoryKeyStore::new() }, || Sieve, good("only")).await;
     assert_eq!(rule(found), "every attack on the key tables ends as it is claimed to");
+}
+
+/// What an anchor does wrong.
+#[derive(Debug, Clone, Copy)]
+enum Lapse {
+    /// Reads from the first record on, whichever was asked for.
+    ReadsAll,
+    /// The newest record comes first.
+    TurnsRound,
+    /// Takes a record of any length.
+    TakesLongOnes,
+    /// Keeps the records of the last call alone.
+    KeepsTheLast,
+}
+
+#[derive(Debug)]
+struct Lapsing(Mutex<Vec<Vec<u8>>>, Lapse);
+
+impl StoreAnchor for Lapsing {
+    fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+        let from = if matches!(self.1, Lapse::ReadsAll) { 0 } else { usize::try_from(from).unwrap() };
+        let mut records = self.0.lock().unwrap().clone();
+        if matches!(self.1, Lapse::TurnsRound) {
+            records.reverse();
+        }
+        Box::pin(core::future::ready(Ok(records.into_iter().skip(from).collect())))
+    }
+
+    fn append<'a>(&'a self, records: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+        Box::pin(async move {
+            if !matches!(self.1, Lapse::TakesLongOnes) && records.iter().any(|record| record.len() > 1 << 20) {
+                return Err(AnchorError::TooLong);
+            }
+            let mut held = self.0.lock().unwrap();
+            if matches!(self.1, Lapse::KeepsTheLast) {
+                held.clear();
+            }
+            held.extend_from_slice(records);
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_an_anchor_alone_finds_what_it_does_wrong() {
+    const ORDER: &str = "records are read from any one on, in the order in which they came";
+    for (lapse, broken) in [
+        (Lapse::ReadsAll, ORDER),
+        (Lapse::TurnsRound, ORDER),
+        (Lapse::KeepsTheLast, ORDER),
+        (Lapse::TakesLongOnes, "a record of more than 1 MiB is refused"),
+    ] {
+        let anchor = Lapsing(Mutex::default(), lapse);
+        assert_eq!(rule(conformance::store_anchor(&anchor).await), broken, "{lapse:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_older_row_is_no_worse_for_it() {
+    let careful = || async { Flawed::new(Flaw::RefusesOlderRows) };
+    conformance::forgeries(careful, [good("east"), good("west")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_suite_over_two_ways_to_a_store_finds_two_stores() {
+    let (here, there) = (MemoryKeyStore::new(), MemoryKeyStore::new());
+    assert_ne!(rule(conformance::key_store_shared(&here, &there).await), "");
 }
 
 /// What a signer does wrong.
