@@ -9,18 +9,22 @@
 //! | [`hierarchy`] | stores and a KEK | one root key, found again and pinned; tenants, uses and subjects apart; missing rows missed |
 //! | [`rotation`] | stores and a KEK | domain and data keys rotated, by several at once; staged keys; two windows before a key is gone |
 //! | [`kek_rotation`] | a store and a KEK with its administration | domain keys follow their KEK to its next version |
-//! | [`shredding`] | stores and a KEK | tombstone there, wrapped bytes gone, caches emptied, no way back, repeatable |
+//! | [`shredding`] | stores and a KEK | tombstone there, wrapped bytes gone, caches emptied, no way back, repeatable, certified |
 //! | [`forgeries`], [`attacks`] | stores and two KEKs | whoever can write the key tables gets no key, and what the store root key adds to that |
 //! | [`store_faults`], [`store_story`] | stores | no write that fails, or is a process's last one, loses a key or brings one back |
 //! | [`kms_faults`] | stores and a KEK | no call that fails or answers wrongly loses a key or has a wrong one used |
 //! | [`kms`], [`kms_violations`] | a KEK | it wraps, binds, refuses, rewraps and says what it can do |
 //! | [`kms_admin`], [`kms_admin_violations`] | a KEK of no other use | versions, switching off and on, scheduled destruction |
 //! | [`kms_pair`] | two KEKs | each refuses the other's, one bridges the other's outage, and none its refusal |
-//! | [`kms_cache`] | a KEK | one call for a thousand tasks; refusals, outages, their grace and the poller |
-//! | [`store_anchor`] | an anchor | records are kept in order |
+//! | [`kms_cache`] | a KEK | of this crate's cache above a KEK that works: one call for a thousand tasks; refusals, outages, their grace and the poller |
+//! | [`store_anchor`], [`store_anchor_shared`] | an anchor; two ways to one anchor | records are kept in order, those of several at once as well |
 //! | [`rollback`] | stores, anchors and a KEK | beside an anchor neither an older store nor an older row passes for the newest |
 //! | [`signer`] | a signer | signatures verify for their message alone, also when several are made at once |
 //! | [`revocations`] | both ends of a channel | notices arrive as they were, and lost ones are said |
+//!
+//! What no function here shows, since it stands on no store and no KMS of the caller's, this crate's own tests show: the layers
+//! in front of a KMS (retries, timeouts, limits, circuit breakers, `WrapOnly`), hedging, the bounds of the caches, renewal ahead
+//! of a lease's end, the reaper, and a process that is really killed.
 //!
 //! Nothing here needs a runtime of its own or a timer. Several tasks at once are futures that are polled together. Functions that
 //! take stores take a closure that makes an empty one each time, and keep nothing of a KEK: one in use elsewhere may be given,
@@ -69,7 +73,7 @@ use core::fmt;
 use std::error::Error;
 
 pub use admin::{kms_admin, kms_admin_violations};
-pub use anchor::store_anchor;
+pub use anchor::{store_anchor, store_anchor_shared};
 pub use cached::kms_cache;
 pub use faults::{Act, FaultyKms, KmsFault, StoreFault, kms_faults, store_faults, store_story};
 pub use forgeries::{Attack, attacks, forgeries, rollback};

@@ -1,14 +1,20 @@
 use core::future::Future;
+use core::time::Duration;
 use std::sync::Arc;
 
 use super::parts::{WHOLE, Work, together};
 use super::world::{KEY, LEASE, World, patient, refused, subject};
 use super::{Must, Violation, rule};
 use crate::error::Error;
+use crate::keys::Certificate;
 use crate::kms::Kms;
+use crate::signer::Signer as _;
 use crate::store::{Change, Committed, KeyRow, KeyStore, RowKind};
 
 const SHREDS: &str = "a subject can be shredded";
+const CERTIFIED: &str = "a shred is certified, also after it was repeated, with the keys and the time of the first one";
+/// How long copies of the key tables are said to be kept.
+const HORIZON: Duration = Duration::from_secs(35 * 86_400);
 const GONE: &str = "a shredded subject gets no key";
 
 const fn is_gone(error: &Error) -> bool {
@@ -16,7 +22,7 @@ const fn is_gone(error: &Error) -> bool {
 }
 
 /// Checks that a shredded subject is gone: the tombstone is there and the wrapped bytes are not, every cache lets go of its keys,
-/// they cannot be brought back, it can be repeated, and who makes a key meanwhile loses.
+/// they cannot be brought back, it can be repeated and certified, and who makes a key meanwhile loses.
 ///
 /// Whether an interrupted shred can be resumed is shown by `store_faults`.
 ///
@@ -73,6 +79,12 @@ async fn alone(mut world: World) -> Result<(), Violation> {
     let again = there.shred(&subject("a")?).await.must("a shred can be repeated")?;
     rule(again.repeated && again.keys == ids, "a repeated shred names the same keys")?;
     rule(again.at == report.at && again.generation > report.generation, "a repeated shred destroys nothing new")?;
+    let certificate = there.certify(&again, HORIZON, &there.signer("conformance").await.must(KEY)?).await;
+    let certificate = certificate.must(CERTIFIED)?;
+    let named = (certificate.keys() == ids, certificate.deleted() == report.at, certificate.store());
+    rule(named == (true, true, here.fingerprint()), CERTIFIED)?;
+    let public_key = here.signer("conformance").await.must(KEY)?.public_key();
+    rule(Certificate::verify(certificate.text(), &public_key).must(CERTIFIED)? == certificate, CERTIFIED)?;
     let never = here.shred(&subject("never")?).await.must(SHREDS)?;
     rule(never.keys.is_empty() && !never.repeated, "a subject without a key can be shredded")?;
     refused(there.data_key(&patient("never")?).await, is_gone, GONE)

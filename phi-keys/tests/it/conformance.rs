@@ -214,12 +214,26 @@ async fn the_file_anchor_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let anchor = phi_keys::FileAnchor::create(folder.path().join("anchor")).unwrap();
     conformance::store_anchor(&anchor).await.unwrap();
+    let shared = folder.path().join("shared");
+    let here = phi_keys::FileAnchor::create(&shared).unwrap();
+    conformance::store_anchor_shared(&here, &phi_keys::FileAnchor::open(shared).unwrap()).await.unwrap();
+    rollback_on(|| async { MemoryKeyStore::new() }).await;
+}
+
+/// An older store beside a newer anchor, as a restored backup is.
+#[cfg(unix)]
+async fn rollback_on<F, S>(fresh: impl Fn() -> F + Send + Sync)
+where
+    F: Future<Output = S> + Send,
+    S: KeyStore,
+{
+    let folder = tempfile::tempdir().unwrap();
     let number = AtomicU32::new(0);
     let anchor = || {
         let name = number.fetch_add(1, Ordering::Relaxed).to_string();
         phi_keys::FileAnchor::create(folder.path().join(name)).unwrap()
     };
-    conformance::rollback(|| async { MemoryKeyStore::new() }, anchor, kek("only")).await.unwrap();
+    conformance::rollback(fresh, anchor, kek("only")).await.unwrap();
 }
 
 fn kek(name: &str) -> Arc<EphemeralKeyring> {
@@ -267,6 +281,8 @@ where
     conformance::rotation(&fresh, kek("only")).await.unwrap();
     conformance::shredding(&fresh, kek("only")).await.unwrap();
     conformance::forgeries(&fresh, [kek("east"), kek("west")]).await.unwrap();
+    #[cfg(unix)]
+    rollback_on(&fresh).await;
 }
 
 #[tokio::test]

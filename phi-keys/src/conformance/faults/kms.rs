@@ -33,9 +33,11 @@ pub enum KmsFault {
     Slow,
     /// Never answers.
     Hang,
-    /// Answers something that has the right form and is wrong.
+    /// Answers something that has the right form and is wrong; to a question for a status, a version that does not exist; for the
+    /// state of a version, that it knows none of this name.
     Garbage,
-    /// Answers with what belongs to the call before. Never twice in a row: a KMS that swaps the wrapped carrier and then, to
+    /// Answers with what belongs to the call before; to a question for a status, that of a KEK which is switched off, whose version
+    /// is not told. Never twice in a row: a KMS that swaps the wrapped carrier and then, to
     /// match, the unwrapped one cannot be found out by anybody.
     Another,
 }
@@ -55,6 +57,9 @@ impl KmsFault {
         Self::Hang,
     ];
 }
+
+/// A version that no KEK has.
+const NO_VERSION: &str = "conformance-no-such-version";
 
 /// A KMS in front of another one, which counts the calls and fails as a script says. For tests of what stands above a KMS.
 ///
@@ -81,6 +86,7 @@ pub struct FaultyKms {
     calls: AtomicU64,
     before: Mutex<Option<(Zeroizing<[u8; 32]>, Wrapped)>>,
     swapped: AtomicBool,
+    hangs: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -93,7 +99,15 @@ impl FaultyKms {
     #[must_use]
     pub fn new(kms: Arc<dyn Kms>) -> Self {
         let (script, always, before) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { kms, script, always, calls: AtomicU64::new(0), before, swapped: AtomicBool::new(false) }
+        Self {
+            kms,
+            script,
+            always,
+            calls: AtomicU64::new(0),
+            before,
+            swapped: AtomicBool::default(),
+            hangs: AtomicBool::default(),
+        }
     }
 
     /// What the next calls do, one for each; `None` is a call that works.
@@ -117,6 +131,11 @@ impl FaultyKms {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// Whether a call hangs that was not asked about yet.
+    pub(in crate::conformance) fn hangs(&self) -> bool {
+        self.hangs.swap(false, Ordering::SeqCst)
+    }
+
     async fn next(&self) -> Result<Option<KmsFault>, KmsError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let scripted = locked(&self.script).pop_front();
@@ -133,7 +152,10 @@ impl FaultyKms {
                 }
                 Ok(None)
             }
-            Some(KmsFault::Hang) => pending().await,
+            Some(KmsFault::Hang) => {
+                self.hangs.store(true, Ordering::SeqCst);
+                pending().await
+            }
             Some(KmsFault::Another) if self.swapped.swap(true, Ordering::SeqCst) => Ok(None),
             Some(KmsFault::Another | KmsFault::Garbage | KmsFault::Lost) | None => Ok(fault),
         }
@@ -226,6 +248,8 @@ impl Kms for FaultyKms {
         Box::pin(async move {
             match self.next().await? {
                 Some(KmsFault::Lost) => Err(KmsError::unavailable("no answer in time")),
+                Some(KmsFault::Garbage) => Ok(KekStatus::new(KekState::Enabled, Some(NO_VERSION.to_owned()))),
+                Some(KmsFault::Another) => Ok(KekStatus::new(KekState::Disabled, None)),
                 _ => self.kms.status().await,
             }
         })
@@ -235,6 +259,8 @@ impl Kms for FaultyKms {
         Box::pin(async move {
             match self.next().await? {
                 Some(KmsFault::Lost) => Err(KmsError::unavailable("no answer in time")),
+                Some(KmsFault::Garbage) => Ok(None),
+                Some(KmsFault::Another) => Ok(Some(KekState::Disabled)),
                 _ => self.kms.version_state(version).await,
             }
         })

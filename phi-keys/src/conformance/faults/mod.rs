@@ -11,4 +11,5 @@ pub use kms::{FaultyKms, KmsFault};
 pub use store::StoreFault;
 pub(super) use store::{Script, Way};
 pub use story::{Act, store_story};
+use story::{Played, told};
 pub use writes::store_faults;

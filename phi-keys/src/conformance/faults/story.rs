@@ -1,3 +1,4 @@
+use core::num::NonZeroU32;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use crate::id::FullId;
 use crate::keys::Keys;
 use crate::kms::{EphemeralKeyring, KmsAdmin};
 use crate::scope::KeyUse;
-use crate::store::{KeyState, KeyStore, Slot};
+use crate::store::{KeyState, KeyStore, RowKind, Slot};
 
 /// How many subjects there are.
 const SUBJECTS: u8 = 3;
 const OPENS: &str = "whatever a write does, the store opens afterwards";
 const KEPT: &str = "whatever a write does, every value that was sealed opens afterwards";
+const WELL: &str = "where no write fails, keys are made, rotated, rewrapped, staged, shredded and ended";
 const DEAD: &str = "whatever a write does, a shredded subject gets no key";
 
 /// One step of a story. A number names a subject; those of 3 and more are the same three again.
@@ -70,6 +72,16 @@ struct Tale {
     anchor: Option<Arc<dyn StoreAnchor>>,
     script: Arc<Script>,
     model: Model,
+    /// Of a story without faults, whose acts succeed: the states that keys were seen in.
+    passed: Option<HashSet<(RowKind, KeyState)>>,
+}
+
+/// A played story.
+pub(super) struct Played {
+    pub(super) writes: u64,
+    /// Empty where faults were allowed for.
+    pub(super) passed: HashSet<(RowKind, KeyState)>,
+    pub(super) tombstones: usize,
 }
 
 /// Plays a story over an empty store, with or without an empty anchor beside it, while writes to both fail as told, one after the
@@ -86,17 +98,29 @@ pub async fn store_story(
     acts: &[Act],
     faults: &[Option<StoreFault>],
 ) -> Result<u64, Violation> {
+    Ok(told(store, anchor, acts, Some(faults)).await?.writes)
+}
+
+/// The same; without faults every act must succeed.
+pub(super) async fn told(
+    store: Arc<dyn KeyStore>,
+    anchor: Option<Arc<dyn StoreAnchor>>,
+    acts: &[Act],
+    faults: Option<&[Option<StoreFault>]>,
+) -> Result<Played, Violation> {
     let clock = ManualClock::at_unix_seconds(1_767_225_600);
     let kek = EphemeralKeyring::named("conformance", clock.clone()).must("the machine has randomness")?;
     let kek = Arc::new(kek);
-    let script = Script::new(faults.iter().copied());
-    let mut tale = Tale { store, kek, clock, anchor, script, model: Model::default() };
+    let script = Script::new(faults.unwrap_or_default().iter().copied());
+    let passed = faults.is_none().then(HashSet::new);
+    let mut tale = Tale { store, kek, clock, anchor, script, model: Model::default(), passed };
     tale.play(acts).await?;
+    let tombstones = tale.store.tombstones().await.must(WHOLE)?.len();
     let writes = tale.script.writes();
     // The disk is sound again.
     tale.script.clear();
     tale.check().await?;
-    Ok(writes)
+    Ok(Played { writes, passed: tale.passed.unwrap_or_default(), tombstones })
 }
 
 fn name(subject: u8) -> String {
@@ -115,7 +139,7 @@ impl Tale {
     }
 
     async fn play(&mut self, acts: &[Act]) -> Result<(), Violation> {
-        let mut keys = self.process().await.ok();
+        let mut keys = self.done(self.process().await)?;
         for act in acts {
             let Some(running) = keys.clone() else {
                 keys = self.process().await.ok();
@@ -123,18 +147,22 @@ impl Tale {
             };
             match *act {
                 Act::Seal(subject) => self.seal(&running, subject % SUBJECTS).await?,
-                Act::RotateData(subject) => drop(running.rotate_data_key(&patient(&name(subject))?).await),
-                Act::RotateDomain => drop(running.rotate_domain_key(KeyUse::Data).await),
-                Act::StageDomain => drop(running.stage_domain_key(KeyUse::Data).await),
-                Act::ActivateDomain => drop(running.activate_domain_key(KeyUse::Data).await),
-                Act::RewrapData => drop(running.rewrap_data_keys().await),
+                Act::RotateData(subject) => {
+                    let rotated = running.rotate_data_key(&patient(&name(subject))?).await;
+                    drop(self.done(rotated)?);
+                }
+                Act::RotateDomain => drop(self.done(running.rotate_domain_key(KeyUse::Data).await)?),
+                Act::StageDomain => drop(self.done(running.stage_domain_key(KeyUse::Data).await)?),
+                Act::ActivateDomain => drop(self.done(running.activate_domain_key(KeyUse::Data).await)?),
+                Act::RewrapData => drop(self.done(running.rewrap_data_keys().await)?),
                 Act::RotateKek => {
                     let _ = self.kek.rotate().await.must("an enabled KEK can be rotated")?;
-                    drop(running.rewrap().await);
+                    drop(self.done(running.rewrap().await)?);
                 }
                 Act::Shred(who) => {
                     self.model.asked.insert(who % SUBJECTS);
-                    if running.shred(&subject(&name(who))?).await.is_ok() {
+                    let shredded = running.shred(&subject(&name(who))?).await;
+                    if self.done(shredded)?.is_some() {
                         self.model.shredded.insert(who % SUBJECTS);
                     }
                 }
@@ -148,6 +176,26 @@ impl Tale {
             {
                 keys = None;
             }
+            self.note().await?;
+        }
+        Ok(())
+    }
+
+    /// What an act did. Where nothing fails every act succeeds.
+    fn done<T>(&self, outcome: Result<T, Error>) -> Result<Option<T>, Violation> {
+        match outcome {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if self.passed.is_some() => Err(failed(WELL)(error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Notes the states that keys are in.
+    async fn note(&mut self) -> Result<(), Violation> {
+        if let Some(passed) = &mut self.passed {
+            let mut rows = self.store.domain_rows().await.must(WHOLE)?;
+            rows.extend(self.store.data_rows(TENANT, None, NonZeroU32::MAX).await.must(WHOLE)?);
+            passed.extend(rows.iter().map(|row| (row.kind, row.state)));
         }
         Ok(())
     }

@@ -33,6 +33,13 @@ async fn azure_conforms_with_a_symmetric_key() {
 }
 
 #[tokio::test]
+async fn no_fault_of_azure_loses_a_key() {
+    let hsm = start_hsm().await;
+    let kek = Arc::new(symmetric(&hsm, AzureAlgorithm::A256Kw));
+    conformance::kms_faults(|| async { MemoryKeyStore::new() }, kek).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_wrapped_by_azure_names_version_algorithm_and_binding() {
     let (azure, hsm) = (start().await, start_hsm().await);
     let table = [

@@ -307,7 +307,7 @@ async fn suites_over_a_store_find_the_store_that_breaks_their_guarantee() {
                 "a scope that was not shredded has a key",
                 "a scope that was not shredded has a key",
                 opens,
-                "whatever a write does, the store opens afterwards",
+                "where no write fails, keys are made, rotated, rewrapped, staged, shredded and ended",
             ],
         ),
         (

@@ -156,6 +156,39 @@ async fn the_suite_over_an_anchor_alone_finds_what_it_does_wrong() {
     }
 }
 
+/// What was read is written back with what is new, whatever came between.
+#[derive(Debug, Clone)]
+struct Overwriting(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl StoreAnchor for Overwriting {
+    fn read(&self, from: u64) -> AnchorFuture<'_, Vec<Vec<u8>>> {
+        let records = self.0.lock().unwrap().iter().skip(usize::try_from(from).unwrap()).cloned().collect();
+        Box::pin(core::future::ready(Ok(records)))
+    }
+
+    fn append<'a>(&'a self, records: &'a [Vec<u8>]) -> AnchorFuture<'a, ()> {
+        Box::pin(async move {
+            let held = self.0.lock().unwrap().clone();
+            tokio::task::yield_now().await;
+            *self.0.lock().unwrap() = [&held, records].concat();
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_suite_over_two_ways_to_an_anchor_finds_two_anchors_and_lost_records() {
+    let apart = [(); 2].map(|()| Overwriting(Arc::default()));
+    let found = rule(conformance::store_anchor_shared(&apart[0], &apart[1]).await);
+    assert_eq!(found, "what one process appended the other one reads");
+    let one = Overwriting(Arc::default());
+    let found = rule(conformance::store_anchor_shared(&one, &one.clone()).await);
+    assert_eq!(
+        found,
+        "of what several processes append at once nothing is lost, and each one's records stay in their order"
+    );
+}
+
 #[tokio::test]
 async fn a_store_that_takes_no_older_row_is_no_worse_for_it() {
     let careful = || async { Flawed::new(Flaw::RefusesOlderRows) };

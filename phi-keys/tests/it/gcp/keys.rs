@@ -24,6 +24,12 @@ async fn gcp_conforms() {
 }
 
 #[tokio::test]
+async fn no_fault_of_gcp_loses_a_key() {
+    let gcp = start().await;
+    conformance::kms_faults(|| async { MemoryKeyStore::new() }, Arc::new(kms(&gcp).await)).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_wrapped_by_gcp_names_its_version_and_is_bound() {
     let gcp = start().await;
     let (kms, carrier) = (kms(&gcp).await, carrier());

@@ -13,9 +13,17 @@ async fn vault_conforms() {
     let vault = start().await;
     conformance::kms(&kms(&vault)).await.unwrap();
     keys_under(Arc::new(kms(&vault))).await;
-    conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::new(root(&vault))).await.unwrap();
+    let fresh = || async { MemoryKeyStore::new() };
+    conformance::rotation(fresh, Arc::new(kms(&vault))).await.unwrap();
+    conformance::kek_rotation(fresh, Arc::new(root(&vault))).await.unwrap();
     let elsewhere = builder(&vault).namespace(fact(&vault, "namespace")).build().unwrap();
     keys_under_two(Arc::new(kms(&vault)), Arc::new(elsewhere)).await;
+}
+
+#[tokio::test]
+async fn no_fault_of_vault_loses_a_key() {
+    let vault = start().await;
+    conformance::kms_faults(|| async { MemoryKeyStore::new() }, Arc::new(kms(&vault))).await.unwrap();
 }
 
 #[tokio::test]
