@@ -1,15 +1,18 @@
 //! What each emulator does otherwise than AWS. The table is asserted both ways: a gap that closes is as much a failure as a new one.
 
+use std::sync::Arc;
+
 use aws_sdk_kms::types::{DataKeySpec, KeyUsageType};
 use phi_keys::aws::AwsKms;
 use phi_keys::{Carrier, Kms, KmsError, conformance};
 
 use super::emulator::{Emulator, here, id_of, swapped};
 
-/// Rules of `conformance::kms`, of `conformance::kms_admin` and of `deviations` that an emulator breaks.
+/// Rules of `conformance::kms`, `conformance::kms_admin`, `conformance::kms_pair` and `deviations` that an emulator breaks.
 pub(super) struct Gaps {
     kms: &'static [&'static str],
     admin: &'static [&'static str],
+    pair: &'static [&'static str],
     aws: &'static [&'static str],
 }
 
@@ -19,6 +22,7 @@ pub(super) const MOTO: Gaps = Gaps {
     kms: &["altered bytes never unwrap to the carrier, and are refused"],
     // Both calls take a key's id and fail on its ARN.
     admin: &["an enabled KEK can be disabled", "the destruction of an enabled KEK can be scheduled"],
+    pair: &[],
     aws: &[
         "CreateKey makes a key for encryption unless told otherwise",
         "GenerateDataKey names the key material",
@@ -36,6 +40,8 @@ pub(super) const MINISTACK: Gaps = Gaps {
     kms: &["altered bytes never unwrap to the carrier, and are refused", "an enabled KEK rewraps what it wrapped"],
     // It has neither `ListKeyRotations` nor `RotateKeyOnDemand`.
     admin: &["an enabled KEK answers"],
+    // Without a MAC it does not see that another key encrypted, and gives something else.
+    pair: &["a KEK does not open what another one wrapped, under whatever name"],
     aws: &["Decrypt with another key says IncorrectKeyException", "Encrypt takes at most 4096 bytes"],
 };
 
@@ -43,12 +49,14 @@ pub(super) async fn assert(emulator: &Emulator, known: Gaps) {
     let rules = |violations: Vec<conformance::Violation>| -> Vec<_> {
         violations.iter().map(conformance::Violation::rule).collect()
     };
+    let pair = conformance::kms_pair(Arc::new(emulator.kek().await), Arc::new(emulator.kek().await)).await;
     let found = (
         rules(conformance::kms_violations(&emulator.kek().await).await),
         rules(conformance::kms_admin_violations(&emulator.kek().await).await),
+        rules(pair.err().into_iter().collect()),
         deviations(emulator).await,
     );
-    assert_eq!(found, (known.kms.to_vec(), known.admin.to_vec(), known.aws.to_vec()));
+    assert_eq!(found, (known.kms.to_vec(), known.admin.to_vec(), known.pair.to_vec(), known.aws.to_vec()));
 }
 
 /// What AWS does, as its documentation says, and this emulator does not.
