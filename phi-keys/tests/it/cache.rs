@@ -1,7 +1,7 @@
 //! What is kept in memory, for how long, and what makes it leave.
 
 use core::future::Future;
-use core::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use core::num::{NonZeroU64, NonZeroUsize};
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, KekPolicy, KekSet, KekTarget, KeyId, KeyRow, KeyStore, KeyUse, Keys,
-    KeysBuilder, KmsAdmin, KmsError, KmsEvent, MemoryKeyStore, OnTerminal, Residue, Revocation, RevocationNotice,
-    Scope, Sleeper, Slot, StoreError, StoreFuture,
+    KeysBuilder, KmsAdmin, KmsError, KmsEvent, MemoryKeyStore, OnTerminal, Revocation, RevocationNotice, Scope,
+    Sleeper, Slot, StoreError, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::faults::{Fault, Faulty};
+use crate::forward::forward;
 use crate::support::wire::Wire;
 use crate::support::{patient, subject};
 
@@ -35,13 +36,7 @@ struct Watched {
 }
 
 impl KeyStore for Watched {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.inner.commit(change)
-    }
+    forward!(self.inner: prepare, commit, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
@@ -54,31 +49,6 @@ impl KeyStore for Watched {
             }
             self.inner.slot(slot).await
         })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use phi_keys::conformance::FaultyKms;
 pub(crate) use phi_keys::conformance::KmsFault as Fault;
 use phi_keys::{
-    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, KekState, KekStatus, Kms, KmsEvent, KmsFuture,
-    KmsObserver, Rewrap, RootPin, Sleeper, WrapContext, Wrapped,
+    Binding, Capabilities, Carrier, ContextBinding, EphemeralKeyring, Kms, KmsEvent, KmsFuture, KmsObserver, Rewrap,
+    Sleeper, WrapContext, Wrapped,
 };
 use phi_types::ManualClock;
+
+use crate::forward::forward;
 
 const ANYWHERE: WrapContext = WrapContext::from_digest([0; 32]);
 
@@ -37,9 +39,7 @@ fn labelled(wrapped: &Wrapped, binding: Binding) -> Wrapped {
 }
 
 impl Kms for Remote {
-    fn kek_id(&self) -> &str {
-        self.kms.kek_id()
-    }
+    forward!(self.kms: kek_id, status, version_state, root_pin);
 
     fn capabilities(&self) -> Capabilities {
         if self.loose { Capabilities::new(ContextBinding::None) } else { self.kms.capabilities() }
@@ -61,18 +61,6 @@ impl Kms for Remote {
             let carrier = self.unwrap_dek(wrapped, context).await?;
             self.wrap_dek(&carrier, context).await.map(Rewrap::ServerSide)
         })
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.kms.status()
-    }
-
-    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
-        self.kms.version_state(version)
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.kms.root_pin()
     }
 }
 
@@ -109,37 +97,7 @@ impl core::ops::Deref for Faulty {
 }
 
 impl Kms for Faulty {
-    fn kek_id(&self) -> &str {
-        self.faulty.kek_id()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.faulty.capabilities()
-    }
-
-    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
-        self.faulty.wrap_dek(carrier, context)
-    }
-
-    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
-        self.faulty.unwrap_dek(wrapped, context)
-    }
-
-    fn rewrap<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Rewrap> {
-        self.faulty.rewrap(wrapped, context)
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.faulty.status()
-    }
-
-    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
-        self.faulty.version_state(version)
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.faulty.root_pin()
-    }
+    forward!(self.faulty: kek_id, capabilities, wrap_dek, unwrap_dek, rewrap, status, version_state, root_pin);
 }
 
 /// Sleeps by moving the clock.

@@ -1,16 +1,17 @@
 //! Tenants, uses, scopes, leases and pins.
 
-use core::num::{NonZeroU32, NonZeroUsize};
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::sync::Arc;
 
 use phi_keys::derive::Label;
 use phi_keys::{
-    Change, Committed, EphemeralKeyring, Error, Expired, KeyId, KeyRow, KeyStore, KeyUse, Keys, KmsError,
-    MemoryKeyStore, Residue, Scope, Signer, Slot, StoreFuture,
+    EphemeralKeyring, Error, Expired, KeyId, KeyRow, KeyStore, KeyUse, Keys, KmsError, MemoryKeyStore, Scope, Signer,
+    Slot, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 
+use crate::forward::forward;
 use crate::support::{Site, Watched, patient, subject};
 
 #[tokio::test]
@@ -98,13 +99,7 @@ async fn a_lease_ends_by_either_clock_and_is_renewed_without_the_kms() {
 struct Slow(Arc<MemoryKeyStore>, ManualClock, Duration);
 
 impl KeyStore for Slow {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.0.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.0.commit(change)
-    }
+    forward!(self.0: prepare, commit, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
@@ -114,31 +109,6 @@ impl KeyStore for Slow {
             }
             rows
         })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.0.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.0.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.0.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.0.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.0.purge()
     }
 }
 
@@ -248,27 +218,5 @@ async fn nothing_that_is_printed_holds_a_secret_or_a_subject() {
 struct Unpinned(Arc<Watched>);
 
 impl phi_keys::Kms for Unpinned {
-    fn kek_id(&self) -> &str {
-        self.0.kek_id()
-    }
-
-    fn wrap_dek<'a>(
-        &'a self,
-        carrier: &'a phi_keys::Carrier,
-        context: &'a phi_keys::WrapContext,
-    ) -> phi_keys::KmsFuture<'a, phi_keys::Wrapped> {
-        self.0.wrap_dek(carrier, context)
-    }
-
-    fn unwrap_dek<'a>(
-        &'a self,
-        wrapped: &'a phi_keys::Wrapped,
-        context: &'a phi_keys::WrapContext,
-    ) -> phi_keys::KmsFuture<'a, phi_keys::Carrier> {
-        self.0.unwrap_dek(wrapped, context)
-    }
-
-    fn status(&self) -> phi_keys::KmsFuture<'_, phi_keys::KekStatus> {
-        self.0.status()
-    }
+    forward!(self.0: kek_id, wrap_dek, unwrap_dek, status);
 }

@@ -7,11 +7,13 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 
 use phi_keys::{
-    Carrier, Error, KekState, KekStatus, KeyStore, KeyUse, KeyringError, Keys, Kms, KmsAdmin, KmsError, KmsFuture,
-    LocalKeyring, MemoryKeyStore, RootPin, Unlock, WrapContext, Wrapped,
+    Carrier, Error, KekState, KeyStore, KeyUse, KeyringError, Keys, Kms, KmsAdmin, KmsError, KmsFuture, LocalKeyring,
+    MemoryKeyStore, Unlock, WrapContext, Wrapped,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+
+use crate::forward::forward;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -551,13 +553,7 @@ struct Held {
 }
 
 impl Kms for Held {
-    fn kek_id(&self) -> &str {
-        self.keyring.kek_id()
-    }
-
-    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
-        self.keyring.wrap_dek(carrier, context)
-    }
+    forward!(self.keyring: kek_id, wrap_dek, status, root_pin);
 
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
         Box::pin(async move {
@@ -566,13 +562,5 @@ impl Kms for Held {
             self.stop.acquire().await.unwrap().forget();
             Ok(carrier)
         })
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.keyring.status()
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.keyring.root_pin()
     }
 }

@@ -17,6 +17,7 @@ mod cache;
 mod certificate;
 mod component;
 mod faults;
+mod forward;
 mod hierarchy;
 mod injection;
 mod kek_set;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore,
-    Residue, Revocation, RowKind, Scope, Slot, StoreError, StoreFuture,
+    Revocation, RowKind, Scope, Slot, StoreError, StoreFuture,
 };
 use phi_types::ManualClock;
 use tokio::sync::Semaphore;
 
+use crate::forward::forward;
 use crate::support::{Watched, patient, subject};
 
 /// A store whose commits of tombstones wait, and whose answers for many wait with what was read.
@@ -41,9 +42,7 @@ impl Paused {
 }
 
 impl KeyStore for Paused {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
+    forward!(self.inner: prepare, slot, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
@@ -54,41 +53,12 @@ impl KeyStore for Paused {
         })
     }
 
-    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.slot(slot)
-    }
-
     fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
             let rows = self.inner.scopes(tenant, key_use, scopes).await;
             self.hold(&self.at_read, &self.read).await;
             rows
         })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 
@@ -115,13 +85,7 @@ impl Counted {
 }
 
 impl KeyStore for Counted {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.inner.commit(change)
-    }
+    forward!(self.inner: prepare, commit, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
@@ -142,31 +106,6 @@ impl KeyStore for Counted {
             }
             Ok(rows)
         })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 

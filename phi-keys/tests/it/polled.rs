@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::{
     Carrier, EphemeralKeyring, KekPolicy, KekSet, KekState, KekStatus, KeyUse, Keys, Kms, KmsAdmin, KmsError,
-    KmsFuture, MemoryKeyStore, RootPin, Sleeper, WrapContext, Wrapped,
+    KmsFuture, MemoryKeyStore, Sleeper, WrapContext, Wrapped,
 };
 use phi_types::ManualClock;
 
+use crate::forward::forward;
 use crate::support::patient;
 
 #[derive(Debug, Clone)]
@@ -66,13 +67,7 @@ async fn give(answer: Answer) -> Result<Option<KekState>, KmsError> {
 }
 
 impl Kms for Told {
-    fn kek_id(&self) -> &str {
-        self.kms.kek_id()
-    }
-
-    fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
-        self.kms.wrap_dek(carrier, context)
-    }
+    forward!(self.kms: kek_id, wrap_dek, root_pin);
 
     fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
         let refused = self.unwraps.lock().unwrap().clone().filter(|_| wrapped.kek_version() == "1");
@@ -95,10 +90,6 @@ impl Kms for Told {
         self.asked.lock().unwrap().push(version.to_owned());
         let answer = self.versions.lock().unwrap().get(version).cloned();
         Box::pin(give(answer.unwrap_or(Answer::State(KekState::Enabled))))
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.kms.root_pin()
     }
 }
 

@@ -4,12 +4,10 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use phi_keys::{
-    Change, Committed, Error, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore, Residue, Revocation,
-    Slot, StoreFuture,
-};
+use phi_keys::{Error, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys, MemoryKeyStore, Revocation, Slot, StoreFuture};
 use tokio::sync::{Barrier, Semaphore};
 
+use crate::forward::forward;
 use crate::support::{Site, Watched, patient, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -170,13 +168,7 @@ impl Paused {
 }
 
 impl KeyStore for Paused {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.inner.commit(change)
-    }
+    forward!(self.inner: prepare, commit, tombstones, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
@@ -204,10 +196,6 @@ impl KeyStore for Paused {
         })
     }
 
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
     fn data_rows<'a>(
         &'a self,
         tenant: &'a str,
@@ -219,10 +207,6 @@ impl KeyStore for Paused {
             self.hold().await;
             rows
         })
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 
@@ -301,13 +285,7 @@ struct Overtaken {
 }
 
 impl KeyStore for Overtaken {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.inner.commit(change)
-    }
+    forward!(self.inner: prepare, commit, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         Box::pin(async move {
@@ -318,31 +296,6 @@ impl KeyStore for Overtaken {
             }
             rows
         })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 

@@ -4,12 +4,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use phi_keys::{
-    Carrier, EphemeralKeyring, Error, KekStatus, KeyStore, KeyUse, Keys, Kms, KmsError, KmsFuture, LocalKeyring,
-    MemoryKeyStore, RootPin, Unlock, WrapContext, Wrapped,
+    Carrier, EphemeralKeyring, Error, KeyStore, KeyUse, Keys, Kms, KmsError, KmsFuture, LocalKeyring, MemoryKeyStore,
+    Unlock, WrapContext, Wrapped,
 };
 use phi_types::{Detail, Timestamp};
 use tempfile::TempDir;
 
+use crate::forward::forward;
 use crate::support::patient;
 
 const USES: [KeyUse; 4] = [KeyUse::Data, KeyUse::Index, KeyUse::Audit, KeyUse::Session];
@@ -73,9 +74,7 @@ async fn a_rewrap_moves_every_domain_key_and_nothing_else() {
 struct Limited(LocalKeyring, AtomicU64);
 
 impl Kms for Limited {
-    fn kek_id(&self) -> &str {
-        self.0.kek_id()
-    }
+    forward!(self.0: kek_id, unwrap_dek, status, root_pin);
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
         let left = self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -83,18 +82,6 @@ impl Kms for Limited {
             Ok(_) => self.0.wrap_dek(carrier, context),
             Err(_) => Box::pin(async { Err(KmsError::unavailable("throttled")) }),
         }
-    }
-
-    fn unwrap_dek<'a>(&'a self, wrapped: &'a Wrapped, context: &'a WrapContext) -> KmsFuture<'a, Carrier> {
-        self.0.unwrap_dek(wrapped, context)
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.0.status()
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.0.root_pin()
     }
 }
 

@@ -1,17 +1,17 @@
 //! What somebody who can write the database cannot do.
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use phi_keys::{
     Change, Committed, EphemeralKeyring, Error, FullId, KeyId, KeyRow, KeyState, KeyStore, KeyUse, Keys,
-    MemoryKeyStore, Residue, RowKind, Scope, Slot, SqliteKeyStore, StoreError, StoreFuture,
+    MemoryKeyStore, RowKind, Scope, Slot, SqliteKeyStore, StoreError, StoreFuture,
 };
 use phi_types::{ManualClock, Timestamp};
 use sqlx::{Row, SqlitePool};
 
+use crate::forward::forward;
 use crate::support::sqlite::Database;
 use crate::support::{Site, patient};
 
@@ -304,41 +304,10 @@ struct Swapped {
 }
 
 impl KeyStore for Swapped {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.rows.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.rows.commit(change)
-    }
+    forward!(self.rows: prepare, commit, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
         self.rows.slot(if *slot == self.asked { &self.given } else { slot })
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.rows.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.rows.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.rows.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.rows.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.rows.purge()
     }
 }
 

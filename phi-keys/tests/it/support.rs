@@ -1,15 +1,15 @@
 //! What several tests share.
 
-use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use phi_keys::{
-    Carrier, Change, Committed, EphemeralKeyring, KekState, KekStatus, KeyId, KeyRow, KeyStore, KeyUse, Keys,
-    KeysBuilder, Kms, KmsError, KmsFuture, MemoryKeyStore, Remains, Residue, RootPin, Scope, Slot, StoreFuture,
+    Carrier, EphemeralKeyring, KeyStore, Keys, KeysBuilder, Kms, KmsError, KmsFuture, MemoryKeyStore, Scope,
     WrapContext, Wrapped,
 };
 use phi_types::SubjectId;
+
+use crate::forward::forward;
 
 pub(crate) fn subject(id: &str) -> SubjectId {
     SubjectId::new(id).unwrap()
@@ -60,9 +60,7 @@ impl Watched {
 }
 
 impl Kms for Watched {
-    fn kek_id(&self) -> &str {
-        self.kms.kek_id()
-    }
+    forward!(self.kms: kek_id, status, version_state, root_pin);
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
         Box::pin(async move {
@@ -76,18 +74,6 @@ impl Kms for Watched {
             self.answer(&self.unwraps).await?;
             self.kms.unwrap_dek(wrapped, context).await
         })
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.kms.status()
-    }
-
-    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
-        self.kms.version_state(version)
-    }
-
-    fn root_pin(&self) -> Option<&dyn RootPin> {
-        self.kms.root_pin()
     }
 }
 
@@ -139,50 +125,7 @@ impl<S, K> On<S, K> {
 }
 
 impl<S: KeyStore, K: core::fmt::Debug + Send + Sync + 'static> KeyStore for On<S, K> {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.store.prepare()
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
-        self.store.commit(change)
-    }
-
-    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.store.slot(slot)
-    }
-
-    fn scopes<'a>(&'a self, tenant: &'a str, key_use: KeyUse, scopes: &'a [[u8; 32]]) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.store.scopes(tenant, key_use, scopes)
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.store.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.store.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.store.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.store.data_rows(tenant, after, limit)
-    }
-
-    fn remains<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Remains> {
-        self.store.remains(slot)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.store.purge()
-    }
+    forward!(self.store: prepare, commit, slot, scopes, by_kid, domain_rows, tombstones, data_rows, remains, purge);
 }
 
 pub(crate) mod wire {

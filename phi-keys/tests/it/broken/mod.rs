@@ -2,7 +2,6 @@
 
 mod others;
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use phi_keys::conformance::{self, Violation};
 use phi_keys::{
     Capabilities, Carrier, Change, Committed, EphemeralKeyring, KekChange, KekState, KekStatus, KekTarget, KekVersions,
-    KeyId, KeyRow, KeyStore, Kms, KmsAdmin, KmsError, KmsFuture, MemoryKeyStore, Residue, Rewrap, Slot, StoreFuture,
-    WrapContext, Wrapped,
+    KeyStore, Kms, KmsAdmin, KmsError, KmsFuture, MemoryKeyStore, Rewrap, StoreFuture, WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
+
+use crate::forward::forward;
 
 /// What a store does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +68,7 @@ impl Flawed {
 }
 
 impl KeyStore for Flawed {
-    fn prepare(&self) -> StoreFuture<'_, ()> {
-        self.inner.prepare()
-    }
+    forward!(self.inner: prepare, slot, by_kid, domain_rows, tombstones, data_rows, purge);
 
     fn commit<'a>(&'a self, change: &'a Change) -> StoreFuture<'a, Committed> {
         Box::pin(async move {
@@ -87,35 +85,6 @@ impl KeyStore for Flawed {
                 (_, outcome) => outcome,
             })
         })
-    }
-
-    fn slot<'a>(&'a self, slot: &'a Slot) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.slot(slot)
-    }
-
-    fn by_kid(&self, kid: KeyId) -> StoreFuture<'_, Option<KeyRow>> {
-        self.inner.by_kid(kid)
-    }
-
-    fn domain_rows(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.domain_rows()
-    }
-
-    fn tombstones(&self) -> StoreFuture<'_, Vec<KeyRow>> {
-        self.inner.tombstones()
-    }
-
-    fn data_rows<'a>(
-        &'a self,
-        tenant: &'a str,
-        after: Option<&'a KeyRow>,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Vec<KeyRow>> {
-        self.inner.data_rows(tenant, after, limit)
-    }
-
-    fn purge(&self) -> StoreFuture<'_, Vec<Residue>> {
-        self.inner.purge()
     }
 }
 
@@ -162,9 +131,7 @@ impl Crooked {
 }
 
 impl Kms for Crooked {
-    fn kek_id(&self) -> &str {
-        self.inner.kek_id()
-    }
+    forward!(self.inner: kek_id, version_state);
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.inner.capabilities();
@@ -209,10 +176,6 @@ impl Kms for Crooked {
             }
             self.inner.rewrap(wrapped, &self.context(context)).await
         })
-    }
-
-    fn version_state<'a>(&'a self, version: &'a str) -> KmsFuture<'a, Option<KekState>> {
-        self.inner.version_state(version)
     }
 
     fn status(&self) -> KmsFuture<'_, KekStatus> {

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use phi_keys::conformance;
 use phi_keys::{
-    AnchorError, AnchorFuture, Capabilities, Carrier, Ed25519Signer, EphemeralKeyring, KekStatus, Keys, Kms, KmsError,
-    KmsFuture, MemoryKeyStore, PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreAnchor,
+    AnchorError, AnchorFuture, Carrier, Ed25519Signer, EphemeralKeyring, Keys, Kms, KmsError, KmsFuture,
+    MemoryKeyStore, PublicKey, RevocationChannel, RevocationNotice, SignError, Signer, Signing, StoreAnchor,
     StoreFuture, WrapContext, Wrapped,
 };
 use phi_types::SystemClock;
@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 
 use super::{Crooked, Fault, Flaw, Flawed, good, rule};
 use crate::faults::Hours;
+use crate::forward::forward;
 use crate::support::wire::{Wire, disturb};
 
 #[tokio::test]
@@ -49,12 +50,10 @@ fn named(name: &str, wrapped: &Wrapped) -> Wrapped {
 }
 
 impl Kms for Twin {
+    forward!(self.1: capabilities, status);
+
     fn kek_id(&self) -> &str {
         self.0
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.1.capabilities()
     }
 
     fn wrap_dek<'a>(&'a self, carrier: &'a Carrier, context: &'a WrapContext) -> KmsFuture<'a, Wrapped> {
@@ -68,10 +67,6 @@ impl Kms for Twin {
             }
             self.1.unwrap_dek(&named("twin", wrapped), context).await
         })
-    }
-
-    fn status(&self) -> KmsFuture<'_, KekStatus> {
-        self.1.status()
     }
 }
 
