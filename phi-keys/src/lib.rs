@@ -59,15 +59,19 @@
 //! # From a file to a KMS
 //! The line that says where the KEK lives is all that changes:
 //!
-//! ```no_run
+//! ```
+//! # #[cfg(not(feature = "local"))]
 //! # fn main() {}
 //! # #[cfg(feature = "local")]
-//! use phi_keys::{Fingerprint, Keys, LocalKeyring, MemoryKeyStore, Unlock};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use phi_keys::{Keys, LocalKeyring, MemoryKeyStore, Unlock};
 //!
-//! # #[cfg(feature = "local")]
-//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! let kek = LocalKeyring::open("clinic.keyring", Unlock::key_file("clinic.key"))?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let folder = tempfile::tempdir()?;
+//! # let (path, key_path) = (folder.path().join("clinic.keyring"), folder.path().join("clinic.key"));
+//! # LocalKeyring::create(&path, Unlock::create_key_file(&key_path)?)?;
+//! let kek = LocalKeyring::open(path, Unlock::key_file(key_path))?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
 //! # let _ = keys;
 //! # Ok(())
 //! # }
@@ -90,6 +94,7 @@
 //!   need one of sqlx's TLS features, which the application enables.
 //! - `sqlite`: `SqliteKeyStore` and `Keys::shred_in`. Needs the tokio runtime, as sqlx does.
 //! - `tokio-time`: `TokioSleeper`, tokio's timer for the layers that wait.
+//! - `tracing`: `TracingObserver`, what happens between this crate and its KMSs as events.
 //! - `vault`: the module `vault`, a Transit key of HashiCorp Vault or OpenBao. Needs the tokio runtime.
 //! - `test-util`: the `conformance` suites for implementations of [`Kms`], [`KeyStore`], [`StoreAnchor`], [`Signer`] and
 //!   [`RevocationChannel`].

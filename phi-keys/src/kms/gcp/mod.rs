@@ -4,14 +4,23 @@
 //! authenticated data: nothing else but the carrier leaves the process. Every request carries CRC-32C checksums which the service
 //! must say that it verified, and every answer's checksum is verified here.
 //!
-//! ```no_run
+//! ```
 //! use phi_keys::gcp::GcpKms;
-//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
+//! use phi_keys::{Keys, MemoryKeyStore};
 //!
-//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! let kek = GcpKms::from_env("projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek").await?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
-//! # let _ = keys;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // In Google's place: a simulator, which wants no credentials.
+//! # let gcp = kms_sim::Simulator::start(kms_sim::Service::Gcp, 0).await?;
+//! # let (endpoint, name) = (gcp.url(), gcp.fact("key").unwrap());
+//! # let credentials = google_cloud_auth::credentials::anonymous::Builder::new().build();
+//! let client = GcpKms::client_builder().with_endpoint(endpoint).with_credentials(credentials).build().await?;
+//! // Such as `projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek`. With the environment's credentials and
+//! // Google's own endpoint these two lines are `GcpKms::from_env(name).await?`.
+//! let kek = GcpKms::new(client, name)?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
+//! // Note it: whoever opens this store from now on names it, because Google pins no root key.
+//! println!("{}", keys.fingerprint());
 //! # Ok(())
 //! # }
 //! ```

@@ -4,18 +4,21 @@
 //! derives another key for each context, so a carrier opens in its own context only, and a rewrap happens within Vault. A key
 //! that is not derived ignores the context without a word, and is refused here before anything is wrapped.
 //!
-//! ```no_run
+//! ```
 //! use phi_keys::vault::{VaultAuth, VaultKms};
-//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
-//! use secrecy::SecretString;
+//! use phi_keys::{Keys, MemoryKeyStore};
 //!
-//! # async fn run(secret_id: SecretString, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
-//! let kek = VaultKms::builder("phi")
-//!     .address("https://vault.clinic.example:8200")
-//!     .auth(VaultAuth::app_role("b6a1c2d0-role", secret_id))
-//!     .build()?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
-//! # let _ = keys;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // In Vault's place: a simulator.
+//! # let vault = kms_sim::Simulator::start(kms_sim::Service::Vault, 0).await?;
+//! # let fact = |name: &str| vault.fact(name).unwrap().to_owned();
+//! # let (key, address, role_id, secret_id) = (fact("key"), vault.url(), fact("role_id"), fact("secret_id").into());
+//! // Such as `phi`, at `https://vault.clinic.example:8200`.
+//! let kek = VaultKms::builder(key).address(address).auth(VaultAuth::app_role(role_id, secret_id)).build()?;
+//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
+//! // Note it: whoever opens this store from now on names it, because Vault pins no root key.
+//! println!("{}", keys.fingerprint());
 //! # Ok(())
 //! # }
 //! ```
