@@ -65,14 +65,17 @@
 //! # #[cfg(feature = "local")]
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use phi_keys::{Keys, LocalKeyring, MemoryKeyStore, Unlock};
+//! use phi_keys::{Keys, LocalKeyring, Unlock};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let (path, key_path) = (folder.path().join("clinic.keyring"), folder.path().join("clinic.key"));
-//! # LocalKeyring::create(&path, Unlock::create_key_file(&key_path)?)?;
+//! # let store = std::sync::Arc::new(phi_keys::MemoryKeyStore::new());
+//! # let first = LocalKeyring::create(&path, Unlock::create_key_file(&key_path)?)?;
+//! # let fingerprint = Keys::builder(std::sync::Arc::clone(&store)).kek(first).build().await?.fingerprint();
 //! let kek = LocalKeyring::open(path, Unlock::key_file(key_path))?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
-//! # let _ = keys;
+//! // The store's fingerprint was noted when it was made. A keyring pins it itself and could do without; a KMS cannot.
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
+//! # assert_eq!(keys.fingerprint(), fingerprint);
 //! # Ok(())
 //! # }
 //! ```

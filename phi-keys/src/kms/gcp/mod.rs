@@ -15,8 +15,8 @@
 //! # let (endpoint, name) = (gcp.url(), gcp.fact("key").unwrap());
 //! # let credentials = google_cloud_auth::credentials::anonymous::Builder::new().build();
 //! let client = GcpKms::client_builder().with_endpoint(endpoint).with_credentials(credentials).build().await?;
-//! // Such as `projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek`. With the environment's credentials and
-//! // Google's own endpoint these two lines are `GcpKms::from_env(name).await?`.
+//! // Such as `projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek`. Where the environment has credentials,
+//! // `GcpKms::from_env(name).await?` needs no client.
 //! let kek = GcpKms::new(client, name)?;
 //! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
 //! // Note it: whoever opens this store from now on names it, because Google pins no root key.
