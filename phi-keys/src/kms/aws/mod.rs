@@ -8,9 +8,9 @@
 //! use phi_keys::aws::AwsKms;
 //! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
 //!
-//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn run(store: MemoryKeyStore, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
 //! let kek = AwsKms::from_env("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab").await?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
 //! # let _ = keys;
 //! # Ok(())
 //! # }

@@ -9,9 +9,9 @@
 //! use phi_keys::azure::AzureKms;
 //! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
 //!
-//! # async fn run(fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn run(store: MemoryKeyStore, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
 //! let kek = AzureKms::from_env("https://clinic.vault.azure.net/keys/kek")?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
 //! # let _ = keys;
 //! # Ok(())
 //! # }

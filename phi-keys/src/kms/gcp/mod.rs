@@ -4,9 +4,23 @@
 //! authenticated data: nothing else but the carrier leaves the process. Every request carries CRC-32C checksums which the service
 //! must say that it verified, and every answer's checksum is verified here.
 //!
-//! ```
+//! ```no_run
 //! use phi_keys::gcp::GcpKms;
-//! use phi_keys::{Keys, MemoryKeyStore};
+//! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
+//!
+//! # async fn run(store: MemoryKeyStore, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! let kek = GcpKms::from_env("projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek").await?;
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With a client of one's own, which names another endpoint, proxy or credentials:
+//!
+//! ```
+//! use phi_keys::Kms;
+//! use phi_keys::gcp::GcpKms;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,12 +29,8 @@
 //! # let (endpoint, name) = (gcp.url(), gcp.fact("key").unwrap());
 //! # let credentials = google_cloud_auth::credentials::anonymous::Builder::new().build();
 //! let client = GcpKms::client_builder().with_endpoint(endpoint).with_credentials(credentials).build().await?;
-//! // Such as `projects/clinic/locations/europe-west3/keyRings/phi/cryptoKeys/kek`. Where the environment has credentials,
-//! // `GcpKms::from_env(name).await?` needs no client.
 //! let kek = GcpKms::new(client, name)?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
-//! // Note it: whoever opens this store from now on names it, because Google pins no root key.
-//! println!("{}", keys.fingerprint());
+//! assert!(kek.status().await?.state.is_usable());
 //! # Ok(())
 //! # }
 //! ```

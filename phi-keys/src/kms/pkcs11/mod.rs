@@ -11,10 +11,10 @@
 //! use phi_keys::{Fingerprint, Keys, MemoryKeyStore};
 //! use secrecy::SecretString;
 //!
-//! # async fn run(pin: SecretString, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn run(pin: SecretString, store: MemoryKeyStore, fingerprint: Fingerprint) -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = Pkcs11Pool::open(Pkcs11Config::new("/usr/lib/softhsm/libsofthsm2.so", "clinic", pin)).await?;
 //! let kek = pool.kek("phi-kek").await?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).fingerprint(fingerprint).build().await?;
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
 //! # let _ = keys;
 //! // Signing keys live in the same token.
 //! let signer = pool.signer("phi-checkpoints").await?;

@@ -5,8 +5,8 @@
 //! that is not derived ignores the context without a word, and is refused here before anything is wrapped.
 //!
 //! ```
+//! use phi_keys::Keys;
 //! use phi_keys::vault::{VaultAuth, VaultKms};
-//! use phi_keys::{Keys, MemoryKeyStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,11 +14,13 @@
 //! # let vault = kms_sim::Simulator::start(kms_sim::Service::Vault, 0).await?;
 //! # let fact = |name: &str| vault.fact(name).unwrap().to_owned();
 //! # let (key, address, role_id, secret_id) = (fact("key"), vault.url(), fact("role_id"), fact("secret_id").into());
-//! // Such as `phi`, at `https://vault.clinic.example:8200`.
+//! # let store = std::sync::Arc::new(phi_keys::MemoryKeyStore::new());
+//! # let first = VaultKms::builder(&key).address(address).auth(VaultAuth::token(fact("token").into())).build()?;
+//! # let fingerprint = Keys::builder(std::sync::Arc::clone(&store)).kek(first).build().await?.fingerprint();
+//! // The key's name, such as `phi`, and where Vault is, such as `https://vault.clinic.example:8200`.
 //! let kek = VaultKms::builder(key).address(address).auth(VaultAuth::app_role(role_id, secret_id)).build()?;
-//! let keys = Keys::builder(MemoryKeyStore::new()).kek(kek).build().await?;
-//! // Note it: whoever opens this store from now on names it, because Vault pins no root key.
-//! println!("{}", keys.fingerprint());
+//! let keys = Keys::builder(store).kek(kek).fingerprint(fingerprint).build().await?;
+//! # assert_eq!(keys.fingerprint(), fingerprint);
 //! # Ok(())
 //! # }
 //! ```
