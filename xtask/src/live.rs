@@ -12,6 +12,8 @@ struct Provider {
     needed: &'static [(&'static str, &'static str)],
     /// Where its credentials come from, which the vendor's SDK decides.
     credentials: &'static str,
+    /// How many seconds its changes of a KEK usually take to show everywhere, going by the vendor's documentation.
+    settle: u32,
 }
 
 const PROVIDERS: &[Provider] = &[
@@ -19,6 +21,7 @@ const PROVIDERS: &[Provider] = &[
         name: "aws",
         needed: &[("PHI_LIVE_AWS_KEY", "the ARN of a symmetric key")],
         credentials: "credentials and AWS_REGION as for every AWS tool",
+        settle: 30,
     },
     Provider {
         name: "gcp",
@@ -27,12 +30,14 @@ const PROVIDERS: &[Provider] = &[
             "projects/P/locations/L/keyRings/R/cryptoKeys/K of the purpose ENCRYPT_DECRYPT",
         )],
         credentials: "application default credentials, such as GOOGLE_APPLICATION_CREDENTIALS",
+        settle: 90,
     },
     Provider {
         name: "azure",
         needed: &[("PHI_LIVE_AZURE_KEY", "the identifier of a key, such as https://clinic.vault.azure.net/keys/kek")],
         credentials: "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or a workload or managed identity; \
                       PHI_LIVE_AZURE_ALGORITHM (RSA-OAEP-256 unless set, A256GCM, A256KW)",
+        settle: 10,
     },
     Provider {
         name: "vault",
@@ -42,6 +47,7 @@ const PROVIDERS: &[Provider] = &[
             ("PHI_LIVE_VAULT_TOKEN", "a token whose policy allows what the adapter's page lists"),
         ],
         credentials: "PHI_LIVE_VAULT_MOUNT, PHI_LIVE_VAULT_NAMESPACE and PHI_LIVE_VAULT_CA_FILE where they differ",
+        settle: 0,
     },
     Provider {
         name: "pkcs11",
@@ -52,10 +58,12 @@ const PROVIDERS: &[Provider] = &[
             ("PHI_LIVE_PKCS11_KEY", "the label of the KEK"),
         ],
         credentials: "nothing else",
+        settle: 0,
     },
 ];
 
 const ADMIN: &str = "PHI_LIVE_ADMIN";
+const SETTLE: &str = "PHI_LIVE_SETTLE";
 const TEST: &str = "live::live_suite";
 
 /// `cargo xtask live <provider>`.
@@ -85,7 +93,8 @@ fn missing(provider: &Provider, is_set: impl Fn(&str) -> bool) -> Option<String>
     text.push_str(&format!("\nand have at hand: {}", provider.credentials));
     text.push_str(&format!(
         "\nWith {ADMIN}=yes the KEK is also rotated, switched off and on, and its destruction scheduled and taken back:\
-         \nonly for one that is used for nothing else."
+         \nonly for one that is used for nothing else. After each change {} s are waited, unless {SETTLE} says otherwise.",
+        provider.settle
     ));
     Some(text)
 }
@@ -94,6 +103,9 @@ fn run(provider: &Provider) -> Result<String> {
     let mut test = shell::cargo();
     test.args(["test", "--locked", "-p", "phi-keys", "--features", &format!("{},test-util", provider.name)]);
     test.args(["--test", "it", "--", "--exact", "--nocapture", TEST]).env("PHI_LIVE", provider.name);
+    if env::var_os(SETTLE).is_none() {
+        test.env(SETTLE, provider.settle.to_string());
+    }
     let said = long::watched(&mut test)?;
     if !said.contains("test result: ok. 1 passed") {
         return Err(format!("{TEST} did not run").into());
@@ -136,6 +148,6 @@ mod tests {
             assert!(suite.contains(&format!("\"{}\" =>", provider.name)));
             assert!(provider.needed.iter().all(|(variable, _)| suite.contains(variable)));
         }
-        assert!(suite.contains(ADMIN));
+        assert!(suite.contains(ADMIN) && suite.contains(SETTLE));
     }
 }

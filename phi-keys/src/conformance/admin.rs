@@ -10,7 +10,7 @@ const ANSWERS: &str = "an enabled KEK answers";
 
 /// Checks the administration of a KEK that is enabled and used for nothing else. It adds a version, switches the KEK off and
 /// on, and schedules a destruction that it takes back. What the KMS calls unsupported is left out. What was changed must show
-/// in the next call: one that takes a while to say so everywhere is wrapped in something that waits.
+/// in the next call: one that takes a while to say so everywhere is wrapped in [`Settling`](super::Settling).
 ///
 /// # Errors
 /// [`Violation`] naming the first rule that is broken; the KEK may then be left disabled or about to be destroyed.

@@ -60,6 +60,8 @@ pub use admin::{KekAct, KekChange, KekTarget, KekVersion, KekVersions, KmsAdmin}
 pub use ephemeral::EphemeralKeyring;
 pub use error::KmsError;
 pub(crate) use kek::Kek;
+#[cfg(feature = "test-util")]
+pub(crate) use layer::layer;
 pub use layer::{CircuitBreaker, CircuitOpen, Observed, RateLimit, Retry, RetryPolicy, TimedOut, Timeout};
 pub use observer::{KmsCall, KmsEvent, KmsObserver};
 pub(crate) use set::Holder;

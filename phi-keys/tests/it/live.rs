@@ -1,15 +1,18 @@
 //! The suites against a KEK that the environment names, for `cargo xtask live`: a real account, or whatever answers in its place.
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "pkcs11", feature = "vault"))]
-use std::sync::Arc;
+use {core::time::Duration, std::sync::Arc};
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "pkcs11", feature = "vault"))]
-use phi_keys::{EphemeralKeyring, KmsAdmin, MemoryKeyStore, conformance};
+use phi_keys::{EphemeralKeyring, KmsAdmin, MemoryKeyStore, TokioSleeper, conformance};
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "pkcs11", feature = "vault"))]
 use crate::conformance::{keys_under, keys_under_two};
 
 const PROVIDER: &str = "PHI_LIVE";
+/// How many seconds a change of the KEK takes to show everywhere.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "pkcs11", feature = "vault"))]
+const SETTLE: &str = "PHI_LIVE_SETTLE";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn live_suite() {
@@ -92,9 +95,12 @@ async fn run(kms: impl KmsAdmin) {
 
     // Adds versions, and switches the KEK off and on: only where somebody says that it is used for nothing else.
     if std::env::var("PHI_LIVE_ADMIN").is_ok_and(|said| said == "yes") {
-        let broken = conformance::kms_admin_violations(&*kms).await;
+        let seconds = std::env::var(SETTLE)
+            .map_or(0, |given| given.parse().unwrap_or_else(|_| panic!("{SETTLE} is a number of seconds")));
+        let kms = conformance::Settling::new(kms, Duration::from_secs(seconds), TokioSleeper::new());
+        let broken = conformance::kms_admin_violations(&kms).await;
         assert!(broken.is_empty(), "{broken:#?}");
-        conformance::kek_rotation(|| async { MemoryKeyStore::new() }, kms).await.unwrap();
+        conformance::kek_rotation(|| async { MemoryKeyStore::new() }, Arc::new(kms)).await.unwrap();
     }
 }
 
@@ -109,7 +115,7 @@ async fn live_suite_runs_against_the_vault_that_the_environment_names() {
         let prepare = |command: &mut std::process::Command| {
             command.env(PROVIDER, "vault").env("PHI_LIVE_VAULT_ADDRESS", vault.url());
             command.env("PHI_LIVE_VAULT_TOKEN", vault.fact(token).unwrap());
-            command.env("PHI_LIVE_VAULT_KEY", vault.fact("key").unwrap()).env("PHI_LIVE_ADMIN", "yes");
+            command.env("PHI_LIVE_VAULT_KEY", vault.fact("key").unwrap()).env("PHI_LIVE_ADMIN", "yes").env(SETTLE, "0");
         };
         tokio::task::block_in_place(|| outcome("live::live_suite", &prepare));
     };

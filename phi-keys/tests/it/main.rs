@@ -28,6 +28,8 @@ mod many;
 mod properties;
 mod races;
 mod sealed;
+#[cfg(feature = "test-util")]
+mod settling;
 mod staged;
 mod store_faults;
 mod support;

@@ -16,6 +16,35 @@
 //! # }
 //! ```
 //!
+//! With a client of one's own, which names another endpoint, proxy or credentials:
+//!
+//! ```
+//! use aws_sdk_kms::config::{BehaviorVersion, Config, Region};
+//! use phi_keys::Kms;
+//! use phi_keys::aws::AwsKms;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // In Amazon's place: an emulator, where one runs.
+//! # let Ok(endpoint) = std::env::var("PHI_TEST_MOTO_URL") else { return Ok(()) };
+//! # let credentials = aws_sdk_kms::config::Credentials::new("test", "test/secret", None, None, "test");
+//! let config = Config::builder()
+//!     .behavior_version(BehaviorVersion::latest())
+//!     .http_client(AwsKms::https_client())
+//!     .endpoint_url(endpoint)
+//!     .region(Region::new("eu-central-1"))
+//!     .credentials_provider(credentials)
+//!     .build();
+//! let client = aws_sdk_kms::Client::from_conf(config);
+//! # // moto makes no key for encryption unless told to.
+//! # let made = client.create_key().key_usage(aws_sdk_kms::types::KeyUsageType::EncryptDecrypt).send().await?;
+//! # let arn = made.key_metadata().and_then(|key| key.arn()).ok_or("no ARN")?;
+//! let kek = AwsKms::open(client, arn).await?;
+//! assert!(kek.status().await?.state.is_usable());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The permissions that it takes, on the key's ARN: `kms:DescribeKey` always; `kms:GenerateDataKey` and `kms:Encrypt` to wrap;
 //! `kms:Decrypt` to unwrap; `kms:ReEncryptFrom` and `kms:ReEncryptTo` to rewrap; for [`KmsAdmin`](crate::KmsAdmin)
 //! `kms:ListKeyRotations`, `kms:RotateKeyOnDemand`, `kms:DisableKey`, `kms:EnableKey`, `kms:ScheduleKeyDeletion` and

@@ -17,6 +17,42 @@
 //! # }
 //! ```
 //!
+//! With a client of one's own, which names another transport, cloud or credential:
+//!
+//! ```
+//! use azure_security_keyvault_keys::KeyClient;
+//! use phi_keys::Kms;
+//! use phi_keys::azure::AzureKms;
+//!
+//! # use std::sync::Arc;
+//! # use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+//! # use azure_core::http::{ClientOptions, HttpClient, Transport};
+//! # use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // In Azure's place: a simulator, to whose authority and sign-in the client is led.
+//! # let azure = kms_sim::Simulator::start(kms_sim::Service::Azure, 0).await?;
+//! # let fact = |name: &str| azure.fact(name).unwrap().to_owned();
+//! # let (vault, name) = (azure.url(), fact("key"));
+//! # let authority = reqwest::Certificate::from_pem(azure.authority_pem()?.unwrap().as_bytes())?;
+//! let mut options = AzureKms::client_options();
+//! # let http: Arc<dyn HttpClient> = Arc::new(reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?);
+//! # let mut cloud = CustomConfiguration::default();
+//! # azure.url().clone_into(&mut cloud.authority_host);
+//! # let cloud = Some(Arc::new(CloudConfiguration::Custom(cloud)));
+//! # options.client_options = ClientOptions { transport: Some(Transport::new(http)), cloud, ..options.client_options };
+//! # options.verify_challenge_resource = Some(false);
+//! # let sign_in = Some(ClientSecretCredentialOptions { client_options: options.client_options.clone() });
+//! # let (tenant, id, secret) = (fact("tenant"), fact("client_id"), fact("client_secret").into());
+//! # let credential = ClientSecretCredential::new(&tenant, id, secret, sign_in)?;
+//! let client = KeyClient::new(vault, credential, Some(options))?;
+//! let kek = AzureKms::new(client, &name)?;
+//! # let kek = kek.with_timeout(core::time::Duration::from_secs(120)); // until the simulator has made its RSA key
+//! assert!(kek.status().await?.state.is_usable());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The permissions that it takes, on the key: `wrapKey` and `unwrapKey` (`encrypt` and `decrypt` with `A256Gcm`), `get` for the status and
 //! to say why a key cannot be used; for [`KmsAdmin`](crate::KmsAdmin) also `list`, `rotate`, `update`, `delete` and `recover`.
 //!

@@ -73,4 +73,4 @@ macro_rules! layer {
         }
     };
 }
-pub(super) use layer;
+pub(crate) use layer;

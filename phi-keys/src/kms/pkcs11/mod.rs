@@ -24,6 +24,31 @@
 //! # }
 //! ```
 //!
+//! KEK and signing key are made once, here or with the token's own tools:
+//!
+//! ```
+//! use phi_keys::pkcs11::{Pkcs11Config, Pkcs11Pool};
+//! use phi_keys::{Kms, Signer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // A token in software, where there is one.
+//! # let given = |name: &str| std::env::var(format!("PHI_TEST_PKCS11_{name}")).ok();
+//! # let (Some(module), Some(token), Some(pin)) = (given("MODULE"), given("TOKEN"), given("PIN")) else { return Ok(()) };
+//! # let of_this_run = |name: &str| format!("{name}-{}", std::process::id());
+//! # let (kek, checkpoints) = (of_this_run("kek"), of_this_run("checkpoints"));
+//! let pool = Pkcs11Pool::open(Pkcs11Config::new(module, token, pin.into())).await?;
+//! let kek = pool.create_kek(&kek).await?;
+//! let signer = pool.create_p256_signer(&checkpoints).await?;
+//!
+//! assert!(kek.status().await?.state.is_usable());
+//! let signature = signer.sign(b"a checkpoint").await?;
+//! signer.public_key().verify(b"a checkpoint", &signature)?;
+//! pool.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # How it fails
 //! With a [`Pkcs11Error`], which becomes a [`KmsError`](crate::KmsError). A lost session is opened again once within the same
 //! request; a PIN that was refused is not tried again by the same pool, because tokens lock themselves after a few attempts; a

@@ -65,3 +65,12 @@ async fn keys_conform() {
     let fresh = || async { phi_keys::MemoryKeyStore::new() };
     phi_keys::conformance::kek_rotation(fresh, std::sync::Arc::new(moto.kek().await)).await.unwrap();
 }
+
+/// Some sixteen thousand calls, a minute: one emulator has to be enough.
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn no_fault_of_a_call_loses_a_key() {
+    let Some(moto) = Emulator::named("moto", VARIABLE) else { return };
+    let fresh = || async { phi_keys::MemoryKeyStore::new() };
+    phi_keys::conformance::kms_faults(fresh, std::sync::Arc::new(moto.kek().await)).await.unwrap();
+}
