@@ -130,8 +130,8 @@ impl fmt::Display for Error {
             Self::Shredded => f.write_str("the subject was shredded, so its data cannot be sealed or opened any more"),
             Self::ShredUnderWay => f.write_str("the subject is being shredded by a transaction that has not ended"),
             Self::UnknownKey => f.write_str("no key has this kid: is the value from another key store?"),
-            Self::WrongScope => f.write_str("the key of this kid belongs to another tenant, key use or subject"),
-            Self::State(state) => write!(f, "the key is {state} and cannot be used for this"),
+            Self::WrongScope => f.write_str("the key of this kid belongs to another tenant, key use or subject: ask with the one that it was made for, or look for who moved the value"),
+            Self::State(state) => write!(f, "the key is {state} and cannot be used for this: {}", mend(*state)),
             Self::RowRejected(kind) => write!(
                 f,
                 "a {kind} is not authentic: it was forged or altered outside this crate; restore the key tables and look for who wrote it"
@@ -167,8 +167,8 @@ impl fmt::Display for Error {
                 f,
                 "{found} sealed values, index tags or data keys still need the key: reseal or rewrap them, and reinstate the key if it is retired"
             ),
-            Self::References(_) => f.write_str("what needs the key could not be counted, so it stays"),
-            Self::Sign(_) => f.write_str("nothing was certified"),
+            Self::References(_) => f.write_str("what needs the key could not be counted, so it stays: mend that and try again"),
+            Self::Sign(_) => f.write_str("nothing was certified: see to the signer and try again"),
             Self::Forgotten => f.write_str(
                 "tombstones are missing from the key store, so shredded keys may be back: restore the key tables whole, or open the store with its anchor",
             ),
@@ -185,7 +185,7 @@ impl fmt::Display for Error {
             }
             Self::Contended => f.write_str("other writers changed the key store again and again: try again"),
             Self::Config(mend) => f.write_str(mend),
-            Self::Random(_) => f.write_str("no randomness for a new key"),
+            Self::Random(_) => f.write_str("no randomness for a new key: check the operating system's generator and try again"),
             Self::NotApproved(why) => why.fmt(f),
             Self::Cipher => f.write_str(
                 "the cipher failed while a key was being wrapped, without a reason: check that the system gives random bytes, and try again",
@@ -217,6 +217,17 @@ impl From<KmsError> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+/// What to do about a key in a state that does not allow what was asked.
+const fn mend(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Pending => "activate it, once every process holds it",
+        KeyState::Active => "rotate it first",
+        KeyState::DecryptOnly => "seal with the active one",
+        KeyState::Retired => "reinstate it, if something still needs it",
+        KeyState::Destroyed => "nothing brings it back; ask a backup for what it sealed",
     }
 }
 

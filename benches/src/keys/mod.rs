@@ -52,8 +52,9 @@ pub(crate) fn run(effort: Effort) -> Result<Report> {
     }
     for (workload, bar) in [(HOT, 150.0), (UNIFORM, 250.0)] {
         report.bar(workload, "CPU time", report.cpu(workload, NAME), "ns", bar);
+        report.bar(workload, "CPU time by kid", report.cpu(workload, BY_KID), "ns", bar);
     }
-    report.bar(HOT, "allocations of 1,000 lookups", lookup.allocations() as f64, "", 0.0);
+    report.bar(HOT, "allocations of 2,000 lookups, half of them by kid", lookup.allocations() as f64, "", 0.0);
     runtime.block_on(async {
         eprintln!("counting KMS calls …");
         for keys in [1_000, 10] {

@@ -27,8 +27,8 @@ pub(super) struct Cache {
 /// maps are keyed by numbers and stay small, and lead to the key itself, which says whether it is the one that was asked for.
 #[derive(Default)]
 struct Inner {
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
+    /// Without gaps, so that the hand finds an entry wherever it is.
+    entries: Vec<Entry>,
     by_kid: Index,
     active: Index,
     /// Keyed afresh in every process, so that nobody can choose scopes that fall together.
@@ -247,7 +247,7 @@ impl Entry {
 
     /// The bytes that it takes in memory, without the slack of allocator and maps.
     fn weight(&self) -> usize {
-        const FIXED: usize = size_of::<Option<Entry>>()
+        const FIXED: usize = size_of::<Entry>()
             + size_of::<Cell>()
             + size_of::<Origin>()
             + 2 * size_of::<usize>()
@@ -259,11 +259,11 @@ impl Entry {
 
 impl Inner {
     fn entry(&self, at: usize) -> Option<&Entry> {
-        self.entries.get(at)?.as_ref()
+        self.entries.get(at)
     }
 
     fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.entries.len()
     }
 
     /// Where the active key of a scope is.
@@ -287,53 +287,64 @@ impl Inner {
     }
 
     fn put(&mut self, entry: Entry) {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            self.entries.len() - 1
-        });
-        let Some(place) = self.entries.get_mut(at) else { return };
+        let at = self.entries.len();
         self.bytes += entry.weight();
         let found_at = || Place { at, cell: Arc::clone(&entry.cell) };
         self.by_kid.insert(half(entry.cell.full_id.kid()), found_at());
         if entry.is_active {
             self.active.insert(entry.number(&self.hasher), found_at());
         }
-        *place = Some(entry);
+        self.entries.push(entry);
     }
 
     fn remove(&mut self, at: usize) -> Option<Entry> {
-        let entry = self.entries.get_mut(at)?.take()?;
-        let numbers = (half(entry.cell.full_id.kid()), entry.number(&self.hasher));
-        for (index, number) in [(&mut self.by_kid, numbers.0), (&mut self.active, numbers.1)] {
+        let last = self.entries.len().checked_sub(1)?;
+        for (index, number) in self.numbers(at)? {
             if index.get(&number).is_some_and(|place| place.at == at) {
                 index.remove(&number);
             }
         }
+        // The last one takes its place.
+        for (index, number) in self.numbers(last)? {
+            if let Some(place) = index.get_mut(&number).filter(|place| place.at == last) {
+                place.at = at;
+            }
+        }
+        // It is there, or it would have no numbers.
+        let entry = self.entries.swap_remove(at);
         self.bytes = self.bytes.saturating_sub(entry.weight());
-        self.free.push(at);
         Some(entry)
     }
 
-    fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> usize {
-        let gone = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(&which));
-        let gone = gone.map(|(at, _)| at).collect::<Vec<_>>();
-        gone.iter().filter_map(|at| self.remove(*at)).count()
+    /// The maps in which an entry may be, each with its number there.
+    fn numbers(&mut self, at: usize) -> Option<[(&mut Index, u64); 2]> {
+        let entry = self.entries.get(at)?;
+        let (kid, name) = (half(entry.cell.full_id.kid()), entry.number(&self.hasher));
+        Some([(&mut self.by_kid, kid), (&mut self.active, name)])
     }
 
-    /// Takes one entry out. There must be one.
-    fn evict(&mut self) {
-        loop {
-            let at = self.hand;
-            self.hand = if at + 1 < self.entries.len() { at + 1 } else { 0 };
-            let Some(entry) = self.entries.get_mut(at).and_then(Option::as_mut) else { continue };
+    fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> usize {
+        // From the end, so that what takes the place of another was looked at before.
+        let gone = |at: &usize| self.entry(*at).is_some_and(&which);
+        let gone = (0..self.len()).rev().filter(gone).collect::<Vec<_>>();
+        gone.into_iter().filter_map(|at| self.remove(at)).count()
+    }
+
+    /// Takes one entry out, if there is one, and says how many were looked at.
+    fn evict(&mut self) -> usize {
+        for steps in 1.. {
+            let at = if self.hand < self.entries.len() { self.hand } else { 0 };
+            self.hand = at + 1;
+            let Some(entry) = self.entries.get_mut(at) else { break };
             let uses = entry.cell.uses.load(Ordering::Relaxed);
             if uses == entry.seen {
                 self.remove(at);
-                return;
+                return steps;
             }
             // The second round finds every entry as it was seen, so the loop ends.
             entry.seen = uses;
         }
+        0
     }
 }
 
@@ -388,10 +399,17 @@ mod tests {
             let name = "x".repeat(usize::from(key) % 7);
             cache.insert(entry(&gate, &name, key, key % 2 == 0)).unwrap();
             let inner = cache.read();
-            let weighed = inner.entries.iter().flatten().map(Entry::weight).sum::<usize>();
+            let weighed = inner.entries.iter().map(Entry::weight).sum::<usize>();
             assert_eq!(weighed, inner.bytes);
             assert!(weighed <= three.get());
-            assert_eq!((inner.by_kid.len(), inner.len()), (inner.len(), inner.entries.iter().flatten().count()));
+            assert_eq!(inner.by_kid.len(), inner.len());
+            assert!(
+                inner
+                    .by_kid
+                    .values()
+                    .chain(inner.active.values())
+                    .all(|place| { inner.entry(place.at).is_some_and(|entry| Arc::ptr_eq(&entry.cell, &place.cell)) })
+            );
         }
         let heavy = entry(&gate, &"x".repeat(3 * one), 101, true);
         let (scope, before) = (heavy.origin.scope.clone(), cache.len());
@@ -404,6 +422,32 @@ mod tests {
             cache.insert(entry(&gate, name, u8::try_from(key).unwrap(), true)).unwrap();
             assert_eq!(cache.len(), 3.min(key + 1), "as many as fit, to the byte");
         }
+    }
+
+    #[test]
+    fn an_eviction_looks_at_a_constant_number_of_entries_on_average() {
+        const MANY: usize = 2_000;
+        let gate = Gate::new(Arc::new(SystemClock::new()), Duration::from_secs(60));
+        let key = |number: usize, name: &str| entry(&gate, name, u8::try_from(number % 256).unwrap(), true);
+        let light = entry(&gate, "0", 0, true).weight();
+        let cache = cache(&gate, Limits { bytes: NonZeroUsize::new(200 * light).unwrap(), ..Limits::default() });
+        for number in 0..200 {
+            cache.insert(key(number, &number.to_string())).unwrap();
+        }
+        // Three heavy ones drive all of the light ones out, and are themselves what is left for the hand to find.
+        for number in 0..3 {
+            cache.insert(key(number, &"x".repeat(60 * light + number))).unwrap();
+        }
+        assert!(cache.len() < 30, "{}", cache.len());
+        let mut inner = cache.write();
+        let (mut steps, there) = (0, inner.len());
+        for number in 0..MANY {
+            steps += inner.evict();
+            inner.put(key(number, "new"));
+        }
+        assert_eq!(inner.len(), there);
+        // Each is passed by at most once for each time that it was used, and these were used once.
+        assert!((MANY..=2 * MANY + there).contains(&steps), "{steps}");
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl fmt::Display for StoreError {
                 "a key row has the unknown number {found} in column {column}: use the later version of this crate that wrote it, or restore the key tables"
             ),
             Self::NoSecureDelete => {
-                f.write_str("SQLite refuses `PRAGMA secure_delete = ON`, so a shredded key would stay in the file")
+                f.write_str("SQLite refuses `PRAGMA secure_delete = ON`, so a shredded key would stay in the file: use an SQLite that was built with it")
             }
             Self::NotDurable => f.write_str(
                 "the database may lose what it reported as written: use `synchronous = FULL` and a journal on disk with SQLite, `fsync = on` with PostgreSQL",

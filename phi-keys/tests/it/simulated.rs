@@ -46,6 +46,14 @@ pub(crate) async fn python(service: &Simulator, script: &str, action: &str, requ
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
+#[cfg(all(feature = "gcp", feature = "vault"))]
+#[tokio::test]
+async fn keks_of_two_providers_stand_in_for_each_other() {
+    let (vault, gcp) = (crate::vault::start().await, crate::gcp::start().await);
+    let (one, other) = (crate::vault::kms(&vault), crate::gcp::kms(&gcp).await);
+    crate::conformance::keys_under_two(Arc::new(one), Arc::new(other)).await;
+}
+
 const CHILD: &str = "PHI_KEYS_TEST_PROVIDER";
 
 /// Runs `use_it` in a child of [`works_with_any_or_no_provider`], which has a process-wide TLS provider of its own; does nothing

@@ -55,10 +55,17 @@ pub(super) fn make(environment: Environment) -> Result<PathBuf> {
         let mut pip = Command::new(program(&folder, "python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
         pip.args(environment.requirements);
-        shell::output(&mut pip)?;
+        shell::output(&mut pip).map_err(|error| format!("{error}\n  the same by hand: {}", by_hand(environment)))?;
         fs::write(folder.join(STAMP), stamp(environment))?;
     }
     Ok(program(&folder, "python"))
+}
+
+/// What installs its packages, for whoever has to see to it that the package index answers.
+fn by_hand(environment: Environment) -> String {
+    let python = program(&folder(environment), "python");
+    let packages: Vec<_> = environment.requirements.iter().map(|package| format!("'{package}'")).collect();
+    format!("{} -m pip install {}", python.display(), packages.join(" "))
 }
 
 /// A program of the environment.
@@ -105,5 +112,12 @@ mod tests {
         let path = shell::root().join("phi-keys/sim/tests/sdk/requirements.txt");
         let listed = fs::read_to_string(path).unwrap();
         assert_eq!(listed.lines().collect::<Vec<_>>(), SDK_PACKAGES);
+    }
+
+    #[test]
+    fn what_installs_the_packages_by_hand_names_their_environment() {
+        let command = by_hand(EMULATORS);
+        assert!(command.starts_with(&*folder(EMULATORS).to_string_lossy()), "{command}");
+        assert!(command.contains("/bin/python -m pip install 'moto[kms,s3]=="), "{command}");
     }
 }

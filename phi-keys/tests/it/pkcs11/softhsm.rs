@@ -222,6 +222,63 @@ async fn what_the_queue_does_not_hold_is_refused_at_once() {
     pool.close().await;
 }
 
+/// The bytes that SPEC.md gives, made and read here without the token.
+#[tokio::test]
+async fn what_is_wrapped_lies_where_the_specification_says() {
+    use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+    const KEK: [u8; 32] = [0x4b; 32];
+    const CARRIER: [u8; 32] = [0xc0; 32];
+    /// RFC 5649 over both, by the Python package `cryptography`.
+    const PADDED: &str = "2b5ec51ac6e9b2ec43eee22eb0184135f7a2df4f02e69044f7f5812094d4df9904c36c9f711d79e5";
+
+    let name = "pkcs11::softhsm::what_is_wrapped_lies_where_the_specification_says";
+    let Some(token) = Token::own(name) else { return };
+    let (pool, session) = (token.pool().await, token.session());
+    let place = |label: &str, gcm: bool| {
+        let attributes = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::AES),
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Label(label.as_bytes().to_vec()),
+            Attribute::Id(vec![1]),
+            Attribute::Value(KEK.to_vec()),
+            Attribute::Encrypt(gcm),
+            Attribute::Decrypt(gcm),
+            Attribute::Wrap(!gcm),
+            Attribute::Unwrap(!gcm),
+        ];
+        session.create_object(&attributes).unwrap()
+    };
+    place("gcm", true);
+    place("key wrap", false);
+    let (by_gcm, by_wrap) = (pool.kek("gcm").await.unwrap(), pool.kek("key wrap").await.unwrap());
+    let wrapped = |kms: &phi_keys::pkcs11::Pkcs11Kms, blob: &[u8]| {
+        Wrapped::new(kms.kek_id(), "01", kms.binding(), blob.to_vec()).unwrap()
+    };
+
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEK).unwrap());
+    let (iv, digest) = ([0x1f; 12], Aad::from([1; 32]));
+    let mut sealed = CARRIER.to_vec();
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(iv), digest, &mut sealed).unwrap();
+    let stored = wrapped(&by_gcm, &[&[1][..], &iv, &sealed].concat());
+    assert_eq!(by_gcm.unwrap_dek(&stored, &here()).await.unwrap().expose(), &CARRIER);
+    let carrier = Carrier::generate().unwrap();
+    let blob = by_gcm.wrap_dek(&carrier, &here()).await.unwrap().blob().to_vec();
+    let (head, sealed) = blob.split_first_chunk::<13>().unwrap();
+    assert_eq!((head[0], sealed.len()), (1, 48));
+    let nonce = Nonce::try_assume_unique_for_key(&head[1..]).unwrap();
+    assert_eq!(key.open_in_place(nonce, digest, &mut sealed.to_vec()).unwrap(), carrier.expose());
+
+    let padded: Vec<_> = (0..80).step_by(2).map(|at| u8::from_str_radix(&PADDED[at..at + 2], 16).unwrap()).collect();
+    let stored = wrapped(&by_wrap, &[&[2], padded.as_slice()].concat());
+    let opened = by_wrap.unwrap_dek(&stored, &here()).await.unwrap();
+    assert_eq!(opened.expose(), &CARRIER);
+    assert_eq!(by_wrap.wrap_dek(&opened, &here()).await.unwrap().blob(), stored.blob());
+    pool.close().await;
+}
+
 #[tokio::test]
 async fn keys_that_another_tool_made_are_used_and_doubles_are_not() {
     let Some(token) = Token::own("pkcs11::softhsm::keys_that_another_tool_made_are_used_and_doubles_are_not") else {
