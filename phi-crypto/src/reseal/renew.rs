@@ -45,8 +45,8 @@ enum Held {
     Shredded,
 }
 
-/// How many scopes are worked on without giving way.
-const STRETCH: usize = 16;
+/// How many scopes are worked on without giving way: few, since a database that has answered waits for its next statement.
+const STRETCH: usize = 4;
 
 /// The rows of a chunk as they are to be; `None` when leases ended on the way.
 pub(super) async fn renew(

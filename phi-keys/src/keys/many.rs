@@ -13,8 +13,8 @@ use crate::store::{KeyRow, KeyState, RowKind, Slot};
 
 /// Keys that are asked of the store at once: a short lease must last until they are unwrapped.
 const AT_ONCE: usize = 1024;
-/// Keys that are unwrapped without giving way.
-const STRETCH: usize = 32;
+/// Keys that are unwrapped without giving way: few, since a database that has answered waits for its next statement.
+const STRETCH: usize = 4;
 
 impl Keys {
     /// The data key of each scope: the one of the kid, as [`data_key_by_id`](Self::data_key_by_id), or without a kid the
