@@ -227,7 +227,7 @@ const fn mend(state: KeyState) -> &'static str {
         KeyState::Active => "rotate it first",
         KeyState::DecryptOnly => "seal with the active one",
         KeyState::Retired => "reinstate it, if something still needs it",
-        KeyState::Destroyed => "nothing brings it back; ask a backup for what it sealed",
+        KeyState::Destroyed => "nothing brings it back",
     }
 }
 
