@@ -106,8 +106,10 @@ mod linux {
     use crate::Timestamp;
 
     thread_local! {
-        /// What this thread read last.
-        static LAST: Cell<(Duration, Timestamp)> = const { Cell::new((Duration::ZERO, Timestamp::UNIX_EPOCH)) };
+        /// The tick at which this thread read last.
+        static TICK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+        /// The wall clock at that tick. Apart from it: a pair would be copied in pieces, for which who reads it waits.
+        static WALL: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
     }
 
     /// Both clocks at the last tick. The kernel moves them together, so the wall clock is read again only when monotonic
@@ -115,13 +117,16 @@ mod linux {
     /// it fell asleep with, until the first tick.
     pub(super) fn recent() -> (Duration, Timestamp) {
         let monotonic = read(ClockId::MonotonicCoarse);
-        let last = LAST.get();
-        if last.0 == monotonic {
-            return last;
+        if TICK.get() != monotonic {
+            read_wall(monotonic);
         }
-        let now = (monotonic, Timestamp::UNIX_EPOCH.saturating_add(read(ClockId::RealtimeCoarse)));
-        LAST.set(now);
-        now
+        (monotonic, WALL.get())
+    }
+
+    #[cold]
+    fn read_wall(tick: Duration) {
+        WALL.set(Timestamp::UNIX_EPOCH.saturating_add(read(ClockId::RealtimeCoarse)));
+        TICK.set(tick);
     }
 
     /// The time since the clock's origin; zero where it stands before it.
