@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use phi_keys::Scope;
 use phi_types::SubjectId;
 
-use crate::context::{ROOM, RecordId, tag};
+use crate::context::{ROOM, tag};
 use crate::{Context, ContextError, Field};
 
 /// Starts every encoding, so that no other protocol's bytes can be taken for a context.
@@ -18,9 +18,6 @@ const HEAD: usize = 5;
 
 /// Contexts up to this many bytes are encoded without touching the heap; a typical one takes about 140.
 const ON_STACK: usize = 320;
-
-/// Room for a context of the usual kind: a beginning, a record id and a subject of at most [`PIECE`] bytes each.
-const USUAL: usize = 3 * PIECE + HEAD;
 
 /// Fields of which the beginning of their contexts is kept.
 const LEADS: usize = 64;
@@ -78,7 +75,7 @@ impl TenantAad {
     }
 
     /// Starts a context, of which the buffer may hold this much already.
-    fn begin(&self, count: u8, field: &Field, out: &mut AadBuf) -> Result<(), ContextError> {
+    fn begin(&self, count: u8, field: &Field, out: &mut Encoding) -> Result<(), ContextError> {
         if out.begins(count, field) {
             return Ok(());
         }
@@ -97,7 +94,7 @@ impl TenantAad {
 
 /// One element, or nothing where there is no value; and whether the value is too long for one.
 fn encoded(tag: u8, value: Option<&str>) -> (Piece, bool) {
-    let mut out = AadBuf::new();
+    let mut out = Encoding::new();
     let too_long = value.is_some_and(|value| out.element(tag, value.as_bytes()).is_err());
     (Piece::new(out.as_slice()), too_long)
 }
@@ -140,50 +137,38 @@ impl ScopeAad {
 
     /// Writes the associated data of a context in this scope. A buffer serves one scope: what it holds of the context
     /// before is kept where the next begins alike.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write<'out>(&self, context: &Context<'_>, out: &'out mut AadBuf) -> Result<&'out [u8], ContextError> {
-        let written = match (context.only_record(), self.usual) {
-            (Some(id), Some(count)) => self.write_usual(count, &context.field, id, &mut out.usual.0),
-            _ => None,
-        };
-        match written {
-            // What was written fits, so the error never shows.
-            Some(len) => out.usual.0.get(..len).ok_or(ContextError::TooLong),
-            None => self.write_any(context, out),
+        if self.write_usual(context, &mut out.usual).is_some() {
+            return Ok(&out.usual);
         }
+        self.write_any(context, out.any.get_or_insert_with(Encoding::new))
     }
 
-    /// Writes a context that names its record and nothing else, if all of it is short and its beginning is known; says how
-    /// long it is.
+    /// Writes a context that names its record and nothing else, if all of it is short and its beginning is known.
     ///
-    /// What it takes shows in what a value costs. So every piece is copied whole, which takes no call, and the next one
-    /// overwrites what is behind its end; and a number is put together in a register, because bytes that are written one by
-    /// one and read together at once keep the processor waiting.
-    #[inline]
-    fn write_usual(&self, count: u8, field: &Field, id: &RecordId<'_>, out: &mut [u8; USUAL]) -> Option<usize> {
-        let lead = self.tenant.lead(count, field)?;
-        *at(out, 0)? = lead.padded?;
-        let mut end = lead.bytes.len();
+    /// What it takes shows in what a value costs. So a number is put together in a register: bytes that are written one by one
+    /// and read together at once keep the processor waiting.
+    #[inline(always)]
+    fn write_usual(&self, context: &Context<'_>, out: &mut Usual) -> Option<()> {
+        let id = context.only_record()?;
+        let lead = self.tenant.lead(self.usual?, &context.field)?;
+        out.clear();
+        append(out, &lead.padded?, lead.bytes.len())?;
         if let Some(short) = id.short() {
-            let behind = 8 * (size_of::<u64>() - HEAD);
-            *at(out, end)? = (head(tag::RECORD_ID, short.len) | (short.bytes << (8 * HEAD))).to_le_bytes();
-            *at(out, end + size_of::<u64>())? = (short.bytes >> behind).to_le_bytes();
-            end += HEAD + short.len as usize;
+            let element = head(tag::RECORD_ID, short.len) | (u128::from(short.bytes) << (8 * HEAD));
+            append(out, &element.to_le_bytes(), HEAD + short.len as usize)?;
         } else {
             let mut room = [0; ROOM];
             let text = id.text(&mut room);
-            let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= PIECE)?;
-            *at(out, end)? = head(tag::RECORD_ID, length).to_le_bytes();
-            end += HEAD;
-            out.get_mut(end..end + text.len())?.copy_from_slice(text);
-            end += text.len();
+            append(out, &head(tag::RECORD_ID, u32::try_from(text.len()).ok()?).to_le_bytes(), HEAD)?;
+            out.try_extend_from_slice(text).ok()?;
         }
-        *at(out, end)? = self.subject.padded?;
-        Some(end + self.subject.bytes.len())
+        append(out, &self.subject.padded?, self.subject.bytes.len())
     }
 
     /// Writes a context of any kind.
-    fn write_any<'out>(&self, context: &Context<'_>, out: &'out mut AadBuf) -> Result<&'out [u8], ContextError> {
+    fn write_any<'out>(&self, context: &Context<'_>, out: &'out mut Encoding) -> Result<&'out [u8], ContextError> {
         if let Some(element) = context.repeated() {
             return Err(ContextError::Repeated { element });
         }
@@ -228,30 +213,46 @@ impl ScopeAad {
 
 /// The associated data of exactly what a context names.
 pub(crate) fn of(context: &Context<'_>) -> Result<Vec<u8>, ContextError> {
-    let mut out = AadBuf::new();
-    ScopeAad::new(&TenantAad::new(context.named_tenant()), context.subject).write(context, &mut out).map(<[u8]>::to_vec)
+    let mut out = Encoding::new();
+    ScopeAad::new(&TenantAad::new(context.named_tenant()), context.subject)
+        .write_any(context, &mut out)
+        .map(<[u8]>::to_vec)
 }
 
 /// `u8 tag ‖ u32be length`, from the lowest byte on.
 #[inline]
-const fn head(tag: u8, length: u32) -> u64 {
-    tag as u64 | ((length.swap_bytes() as u64) << 8)
+const fn head(tag: u8, length: u32) -> u128 {
+    tag as u128 | ((length.swap_bytes() as u128) << 8)
 }
 
-/// Some bytes of a buffer.
+/// Appends the first `length` of some bytes, if there is room for all of them. All are copied, for a known number takes no
+/// call, and the next ones overwrite what is too much.
 #[inline]
-fn at<const N: usize>(bytes: &mut [u8], start: usize) -> Option<&mut [u8; N]> {
-    bytes.get_mut(start..)?.first_chunk_mut()
+fn append<const N: usize, const M: usize>(out: &mut ArrayVec<u8, M>, bytes: &[u8; N], length: usize) -> Option<()> {
+    let end = out.len() + length;
+    out.try_extend_from_slice(bytes).ok()?;
+    out.truncate(end);
+    Some(())
 }
 
-/// Aligned to what ciphers read at once.
-#[repr(align(64))]
-struct Usual([u8; USUAL]);
-
-/// Bytes of associated data under construction.
+/// Room for associated data, used again from value to value.
 pub(crate) struct AadBuf {
-    /// A context of the usual kind; the rest of the buffer is for all others.
     usual: Usual,
+    /// Made when it is wanted.
+    any: Option<Encoding>,
+}
+
+impl AadBuf {
+    pub(crate) const fn new() -> Self {
+        Self { usual: Usual::new_const(), any: None }
+    }
+}
+
+/// A context of the usual kind: a beginning, a record id and a subject of at most [`PIECE`] bytes each.
+type Usual = ArrayVec<u8, { 3 * PIECE + HEAD }>;
+
+/// A context of any kind under construction.
+struct Encoding {
     stack: ArrayVec<u8, ON_STACK>,
     /// Holds everything as soon as the stack part is too small.
     heap: Vec<u8>,
@@ -259,12 +260,12 @@ pub(crate) struct AadBuf {
     lead: Option<(u8, Field, usize)>,
 }
 
-impl AadBuf {
-    pub(crate) const fn new() -> Self {
-        Self { usual: Usual([0; USUAL]), stack: ArrayVec::new_const(), heap: Vec::new(), lead: None }
+impl Encoding {
+    const fn new() -> Self {
+        Self { stack: ArrayVec::new_const(), heap: Vec::new(), lead: None }
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    fn as_slice(&self) -> &[u8] {
         if self.heap.is_empty() { &self.stack } else { &self.heap }
     }
 
@@ -326,13 +327,8 @@ impl AadBuf {
 
     #[inline]
     fn push_piece(&mut self, piece: &Piece) {
-        let end = self.stack.len() + piece.bytes.len();
-        if self.heap.is_empty()
-            && let Some(padded) = &piece.padded
-            && self.stack.try_extend_from_slice(padded).is_ok()
-        {
-            self.stack.truncate(end);
-        } else {
+        let padded = piece.padded.as_ref().filter(|_| self.heap.is_empty());
+        if padded.and_then(|padded| append(&mut self.stack, padded, piece.bytes.len())).is_none() {
             self.push(&piece.bytes);
         }
     }
@@ -357,11 +353,12 @@ impl AadBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RecordId;
 
     #[test]
     fn what_is_pushed_is_what_is_read_on_both_sides_of_the_stack_limit() {
         for total in [0, 1, ON_STACK - 1, ON_STACK, ON_STACK + 1, 3 * ON_STACK] {
-            let mut buffer = AadBuf::new();
+            let mut buffer = Encoding::new();
             let expected: Vec<u8> = (0..total).map(|i| u8::try_from(i % 251).unwrap()).collect();
             for part in expected.chunks(7) {
                 buffer.push(part);
@@ -423,10 +420,10 @@ mod tests {
                 let scope = ScopeAad::new(&TenantAad::new(Some("clinic")), subject);
                 scope.write(&first, &mut AadBuf::new()).unwrap();
                 let context = name.record_id(7431_u64);
-                let (mut short, mut long) = (AadBuf::new(), AadBuf::new());
+                let (mut short, mut long) = (AadBuf::new(), Encoding::new());
                 let written = scope.write(&context, &mut short).unwrap();
                 assert_eq!(written, scope.write_any(&context, &mut long).unwrap());
-                let is_short = short.usual.0 != [0; USUAL];
+                let is_short = !short.usual.is_empty();
                 assert_eq!(is_short, first.only_record().is_some() || first.row_version.is_some());
             }
         }

@@ -22,6 +22,7 @@ impl Bytes {
         }
     }
 
+    #[inline]
     pub(crate) fn into_vec(self) -> Vec<u8> {
         match self {
             Self::Own(bytes) => bytes,

@@ -7,6 +7,7 @@ use phi_keys::derive::Label;
 use phi_keys::f1::{self, MessageKey, Parts};
 use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
+use zeroize::Zeroizing;
 
 use super::{OpenError, Opener, ScopedOpener, Shared};
 use crate::aad::{AadBuf, ScopeAad};
@@ -68,16 +69,11 @@ impl ScopedOpener {
     ) -> Result<Phi<T>, OpenError> {
         let parts = f1::parse(sealed.as_bytes())?;
         let aad = self.aad.write(context, aad)?;
-        let opened = self.held(parts.kid()).and_then(|held| {
-            if all_live || held.data.is_live() {
-                held.open(&parts, |key| key.open(&parts, aad))
-            } else {
-                Err(OpenError::LeaseEnded)
-            }
-        });
-        let told = opened.as_ref().map(|_| ()).map_err(|error| *error);
-        self.tell(context, &parts, told);
-        Ok(Phi::new(T::from_plaintext(opened?)?))
+        let mut plaintext = parts.body().to_vec();
+        let opened = self.open_under(parts, all_live, |key| key.open_named_body(&parts, aad, &mut plaintext));
+        self.tell(context, parts, opened.map(drop));
+        plaintext.truncate(opened?);
+        Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
     }
 }
 
@@ -237,12 +233,13 @@ impl<'s, 'a> Pass<'s, 'a> {
         let at = self.key(data, &parts)?;
         let aad = self.scope.write(context, &mut self.aad)?;
         let key = self.keys.get(at).ok_or(OpenError::Refused)?;
-        let opened = key.open(&parts, aad).map_err(|_| OpenError::Refused);
+        let mut plaintext = parts.body().to_vec();
+        let opened = key.open_named_body(&parts, aad, &mut plaintext).map_err(|_| OpenError::Refused);
         if self.shared.observer.is_some() {
-            let told = opened.as_ref().map(|_| ()).map_err(|error| *error);
-            self.shared.tell(context, subject, self.shared.reseal_suite(parts.suite()), told);
+            self.shared.tell(context, subject, self.shared.reseal_suite(parts.suite()), opened.map(drop));
         }
-        Ok(Phi::new(T::from_plaintext(opened?)?))
+        plaintext.truncate(opened?);
+        Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
     }
 
     /// Where the message key of a value is, after it was derived if need be.

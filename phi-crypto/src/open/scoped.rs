@@ -1,11 +1,13 @@
 //! The synchronous half of opening.
 
 use core::fmt;
+use core::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use phi_keys::f1::{self, MessageKey, Parts};
 use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
+use zeroize::Zeroizing;
 
 use super::observer::Witness;
 use super::salts::Salts;
@@ -57,10 +59,14 @@ impl ScopedOpener {
     /// # Errors
     /// [`OpenError`]: precise where the value was never sealed, its key is not held or the lease has ended;
     /// [`OpenError::Refused`], without detail, where the cipher refuses.
+    #[inline(always)]
     pub fn open<T: Openable>(&self, sealed: &Sealed<T>, context: &Context<'_>) -> Result<Phi<T>, OpenError> {
         let parts = f1::parse(sealed.as_bytes())?;
-        let plaintext = self.attempt(&parts, context, |key, aad| key.open(&parts, aad))?;
-        Ok(Phi::new(T::from_plaintext(plaintext)?))
+        // The vector stays in the caller: handed on in a result it is copied through memory, and who frees it waits for that.
+        let mut plaintext = parts.body().to_vec();
+        let length = self.open_body(parts, context, &mut plaintext)?;
+        plaintext.truncate(length);
+        Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
     }
 
     /// Opens one value and appends its plaintext to `out`, of which it returns the new part. The buffer holds PHI from
@@ -79,9 +85,10 @@ impl ScopedOpener {
     ) -> Result<Phi<&'out [u8]>, OpenError> {
         let parts = f1::parse(sealed)?;
         let start = out.len();
-        self.attempt(&parts, context, |key, aad| key.open_into(&parts, aad, out))?;
-        // The plaintext was appended behind `start`.
-        Ok(Phi::new(out.get(start..).unwrap_or_default()))
+        out.extend_from_slice(parts.body());
+        let opened = self.open_body(parts, context, out.get_mut(start..).unwrap_or_default());
+        out.truncate(start + opened.unwrap_or(0));
+        opened.map(|_| Phi::new(out.get(start..).unwrap_or_default()))
     }
 
     /// Turns the sealed bytes that `buffer` holds into their plaintext. The buffer holds PHI from then on: wipe it when
@@ -100,8 +107,13 @@ impl ScopedOpener {
         f1::parse(buffer)?;
         // It was parsed, so it has a header.
         let header = *buffer.first_chunk().unwrap_or(&[0; f1::HEADER_LEN]);
-        self.attempt(&f1::parse_header(&header)?, context, |key, aad| key.open_in_place(aad, buffer))?;
+        self.attempt(f1::parse_header(&header)?, context, |key, aad| key.open_in_place(aad, buffer))?;
         Ok(Phi::new(buffer))
+    }
+
+    /// Opens a copy of a value's body in its place: how long the plaintext is.
+    fn open_body(&self, parts: Parts<'_>, context: &Context<'_>, body: &mut [u8]) -> Result<usize, OpenError> {
+        self.attempt(parts, context, |key, aad| key.open_named_body(&parts, aad, body))
     }
 
     /// Why a value should be sealed again, if it should: whoever opens it can then write it back. Judged by what the value
@@ -110,7 +122,7 @@ impl ScopedOpener {
     /// An opener of [`for_kids`](super::Opener::for_kids) does not know whether there is a newer key.
     #[must_use]
     pub fn needs_reseal<T>(&self, sealed: &Sealed<T>) -> Option<Reseal> {
-        self.reseal(&f1::parse(sealed.as_bytes()).ok()?)
+        self.reseal(f1::parse(sealed.as_bytes()).ok()?)
     }
 
     /// Adds the keys of values that were sealed since this opener was obtained. Keys that are held already get a new lease.
@@ -149,17 +161,53 @@ impl ScopedOpener {
 
     fn attempt<R>(
         &self,
-        parts: &Parts<'_>,
+        parts: Parts<'_>,
         context: &Context<'_>,
         open: impl FnOnce(&MessageKey, &[u8]) -> Result<R, f1::OpenError>,
     ) -> Result<R, OpenError> {
         let mut aad = AadBuf::new();
         let aad = self.aad.write(context, &mut aad)?;
-        let opened = self.held(parts.kid()).and_then(|held| {
-            if held.data.is_live() { held.open(parts, |key| open(key, aad)) } else { Err(OpenError::LeaseEnded) }
-        });
+        let opened = self.open_under(parts, false, |key| open(key, aad));
         self.tell(context, parts, opened.as_ref().map(|_| ()).map_err(|error| *error));
         opened
+    }
+
+    /// Opens under the key that a value names. Looks at its lease, unless the caller has just looked at all of them.
+    #[inline]
+    pub(super) fn open_under<R>(
+        &self,
+        parts: Parts<'_>,
+        all_live: bool,
+        open: impl FnOnce(&MessageKey) -> Result<R, f1::OpenError>,
+    ) -> Result<R, OpenError> {
+        let key = self.key(parts, all_live)?;
+        let opened = open(&key).map_err(|_| OpenError::Refused)?;
+        if let Key::Found(held, key) = key {
+            held.first.get_or_init(|| key);
+        }
+        Ok(opened)
+    }
+
+    #[inline]
+    fn key(&self, parts: Parts<'_>, all_live: bool) -> Result<Key<'_>, OpenError> {
+        for held in &self.held {
+            if let Some(key) = held.first.get()
+                && key.is_named_by(&parts)
+            {
+                return if all_live || held.data.is_live() { Ok(Key::First(key)) } else { Err(OpenError::LeaseEnded) };
+            }
+        }
+        self.find(parts, all_live)
+    }
+
+    /// Takes the parts by value, as [`tell`](Self::tell) does: by reference they would be kept in memory for it.
+    #[cold]
+    fn find(&self, parts: Parts<'_>, all_live: bool) -> Result<Key<'_>, OpenError> {
+        let held = self.held(parts.kid())?;
+        if !all_live && !held.data.is_live() {
+            return Err(OpenError::LeaseEnded);
+        }
+        Ok(Key::Found(held, held.salts.key(&held.data, parts)?))
     }
 
     pub(super) fn held(&self, kid: KeyId) -> Result<&Held, OpenError> {
@@ -172,13 +220,13 @@ impl ScopedOpener {
     }
 
     #[inline]
-    pub(super) fn tell(&self, context: &Context<'_>, parts: &Parts<'_>, opened: Result<(), OpenError>) {
+    pub(super) fn tell(&self, context: &Context<'_>, parts: Parts<'_>, opened: Result<(), OpenError>) {
         if self.shared.observer.is_some() {
             self.shared.tell(context, self.subject(), self.reseal(parts), opened);
         }
     }
 
-    fn reseal(&self, parts: &Parts<'_>) -> Option<Reseal> {
+    fn reseal(&self, parts: Parts<'_>) -> Option<Reseal> {
         if self.newest.is_some_and(|newest| newest != parts.kid()) {
             return Some(Reseal::NewerKey);
         }
@@ -193,24 +241,21 @@ impl ScopedOpener {
     }
 }
 
-impl Held {
-    /// Opens a value of this key, whose lease the caller has seen to run.
-    pub(super) fn open<R>(
-        &self,
-        parts: &Parts<'_>,
-        open: impl FnOnce(&MessageKey) -> Result<R, f1::OpenError>,
-    ) -> Result<R, OpenError> {
-        if let Some(key) = self.first.get()
-            && key.is_named_by(parts)
-        {
-            return open(key).map_err(|_| OpenError::Refused);
+/// The message key of a value.
+enum Key<'s> {
+    First(&'s MessageKey),
+    /// Another one, which may become the first.
+    Found(&'s Held, Arc<MessageKey>),
+}
+
+impl Deref for Key<'_> {
+    type Target = MessageKey;
+
+    fn deref(&self) -> &MessageKey {
+        match self {
+            Self::First(key) => key,
+            Self::Found(_, key) => key,
         }
-        let key = self.salts.key(&self.data, parts)?;
-        let opened = open(&key).map_err(|_| OpenError::Refused);
-        if opened.is_ok() {
-            self.first.get_or_init(|| key);
-        }
-        opened
     }
 }
 

@@ -38,11 +38,26 @@ impl ScopedSealer {
     /// # Errors
     /// [`SealError`] when the context cannot be bound, the value has no encoding or exceeds 64 MiB, the lease of the key
     /// has ended, the backend gives no random bytes, or its cipher fails.
+    #[inline(always)]
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
-        let mut out = Vec::with_capacity(f1::OVERHEAD + plaintext.len() + self.0.padding(plaintext.len())?);
-        self.seal_into(&plaintext, context, &mut out)?;
-        Ok(Sealed::trusted(Bytes::Own(out)))
+        let padding = self.0.padding(plaintext.len())?;
+        // The vector stays in the caller, as that of an opened value does.
+        let mut value = f1::framed(&plaintext, padding);
+        self.seal_framed(context, padding, &mut value)?;
+        Ok(Sealed::trusted(Bytes::Own(value)))
+    }
+
+    /// Seals a message that is framed, in its place.
+    fn seal_framed(&self, context: &Context<'_>, padding: usize, value: &mut [u8]) -> Result<(), SealError> {
+        let inner = &*self.0;
+        let mut aad = AadBuf::new();
+        let aad = inner.aad.write(context, &mut aad)?;
+        let epoch = inner.reserve(1, value.len().saturating_sub(f1::OVERHEAD))?;
+        let plaintext =
+            value.get(f1::HEADER_LEN..value.len().saturating_sub(f1::TAG_LEN + padding)).unwrap_or_default();
+        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, plaintext, padding);
+        epoch.key.seal_framed(nonce, aad, padding, value).map_err(SealError::from)
     }
 
     /// Seals one plaintext and appends the sealed bytes to `out`: 57 more than the plaintext, and its padding where the

@@ -60,12 +60,14 @@ impl<T> Sealed<T> {
     }
 
     /// The bytes that a column stores.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
 
     /// The bytes that a column stores.
+    #[inline]
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes.into_vec()

@@ -141,7 +141,29 @@ impl MessageKey {
         out.extend_from_slice(&nonce.into_bytes());
         out.extend_from_slice(plaintext);
         pad(out, padding);
-        self.encrypt(aad, start, out)
+        out.extend_from_slice(&[0; TAG_LEN]);
+        let sealed = self.encrypt(aad, out.get_mut(start..).unwrap_or_default());
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    /// Seals the message that stands in `value` behind room for a header and before room for a tag, in its place. Its last
+    /// `padding` bytes are padding.
+    ///
+    /// # Errors
+    /// As [`seal_padded_into`](Self::seal_padded_into). `value` is then as it was; with [`SealError::Cipher`] it is zeros,
+    /// because the attempt has overwritten the message.
+    #[inline]
+    pub fn seal_framed(&self, nonce: Nonce, aad: &[u8], padding: usize, value: &mut [u8]) -> Result<(), SealError> {
+        self.admit(&nonce, value.len().saturating_sub(OVERHEAD + padding), padding)?;
+        if let Some((name, rest)) = value.split_first_chunk_mut()
+            && let Some(place) = rest.first_chunk_mut()
+        {
+            (*name, *place) = (self.name, nonce.into_bytes());
+        }
+        self.encrypt(aad, value)
     }
 
     /// Turns the plaintext that `buffer` holds into its sealed value. Allocates only when `buffer` lacks room for
@@ -166,21 +188,18 @@ impl MessageKey {
             buffer.zeroize();
             *buffer = grown;
         }
-        // The buffer grows by zeros, the plaintext moves up by a header, and what it leaves is overwritten by the header.
-        buffer.resize(HEADER_LEN + length + padding, 0);
+        // The plaintext moves up by a header, which overwrites what it leaves in front; behind it follow padding and tag.
+        buffer.resize(needed, 0);
         buffer.copy_within(..length, HEADER_LEN);
-        if let Some((name, rest)) = buffer.split_first_chunk_mut()
-            && let Some(place) = rest.first_chunk_mut()
-        {
-            (*name, *place) = (self.name, nonce.into_bytes());
-        }
-        if padding > 0
-            && let Some(tail) = buffer.get_mut(HEADER_LEN + length..)
-        {
+        if let Some(tail) = buffer.get_mut(HEADER_LEN + length..) {
             tail.fill(0);
-            tail.iter_mut().take(1).for_each(|first| *first = MARK);
+            tail.iter_mut().take(padding.min(1)).for_each(|first| *first = MARK);
         }
-        self.encrypt(aad, 0, buffer)
+        let sealed = self.seal_framed(nonce, aad, padding, buffer);
+        if sealed.is_err() {
+            buffer.clear();
+        }
+        sealed
     }
 
     /// Opens one value.
@@ -189,8 +208,9 @@ impl MessageKey {
     /// [`OpenError`], which says nothing more, when the value was sealed by another key or under other associated data,
     /// or was altered.
     pub fn open(&self, parts: &Parts<'_>, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let mut out = Zeroizing::new(Vec::with_capacity(parts.body.len()));
-        self.open_into(parts, aad, &mut out)?;
+        let mut out = Zeroizing::new(parts.body().to_vec());
+        let length = self.open_body(parts, aad, &mut out)?;
+        out.truncate(length);
         Ok(out)
     }
 
@@ -199,25 +219,40 @@ impl MessageKey {
     ///
     /// # Errors
     /// As [`open`](Self::open); `out` is then as it was.
-    #[inline]
     pub fn open_into(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
+        let start = out.len();
+        out.extend_from_slice(parts.body());
+        let opened = self.open_body(parts, aad, out.get_mut(start..).unwrap_or_default());
+        out.truncate(start + opened.unwrap_or(0));
+        opened.map(drop)
+    }
+
+    /// Opens one value of which `body` is a copy of the [body](Parts::body): how long the plaintext is, which then stands
+    /// at its front, with nothing but padding and the tag behind it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `body` is then zeros where the attempt has overwritten it.
+    #[inline]
+    pub fn open_body(&self, parts: &Parts<'_>, aad: &[u8], body: &mut [u8]) -> Result<usize, OpenError> {
         if !self.is_named_by(parts) {
             return Err(OpenError);
         }
-        let start = out.len();
-        out.extend_from_slice(parts.body);
-        let body = out.get_mut(start..).unwrap_or_default();
-        match self.decrypt(*parts.nonce, aad, 0, body) {
-            Some(length) => {
-                // Behind the plaintext stand only padding and the tag.
-                out.truncate(start + length);
-                Ok(())
-            }
-            None => {
-                wipe(out, start);
-                Err(OpenError)
-            }
+        self.open_named_body(parts, aad, body)
+    }
+
+    /// As [`open_body`](Self::open_body), of a value that the caller has seen to be [named](Self::is_named_by) by this key.
+    /// Where it is not, what the header says would not be proved by opening it.
+    ///
+    /// # Errors
+    /// As [`open_body`](Self::open_body).
+    #[inline]
+    pub fn open_named_body(&self, parts: &Parts<'_>, aad: &[u8], body: &mut [u8]) -> Result<usize, OpenError> {
+        debug_assert!(self.is_named_by(parts), "the key is looked up by the name");
+        let opened = self.decrypt(parts.nonce(), aad, 0, body);
+        if opened.is_none() {
+            body.zeroize();
         }
+        opened.ok_or(OpenError)
     }
 
     /// Turns the sealed value that `buffer` holds into its plaintext. Never allocates.
@@ -229,7 +264,7 @@ impl MessageKey {
         if !self.is_named_by(&parts) {
             return Err(OpenError);
         }
-        let nonce = *parts.nonce;
+        let nonce = parts.nonce();
         match self.decrypt(nonce, aad, HEADER_LEN, buffer) {
             Some(length) => {
                 buffer.truncate(length);
@@ -246,7 +281,7 @@ impl MessageKey {
     #[must_use]
     #[inline]
     pub fn is_named_by(&self, parts: &Parts<'_>) -> bool {
-        *parts.name == self.name
+        *parts.name() == self.name
     }
 
     /// Refuses what cannot be sealed, before anything is written.
@@ -263,18 +298,17 @@ impl MessageKey {
         }
     }
 
-    /// Encrypts what stands behind the header at `start`, under the nonce in the header, which a backend that draws nonces
-    /// replaces, and appends the tag. What stands from `start` on is wiped where that fails.
+    /// Encrypts what stands in a value between its header and its tag, under the nonce in the header, which a backend that
+    /// draws nonces replaces, and writes the tag. The value is zeros where that fails.
     #[inline]
-    fn encrypt(&self, aad: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
-        out.extend_from_slice(&[0; TAG_LEN]);
-        let done = match split(out.get_mut(start + NAME_LEN..).unwrap_or_default()) {
-            Some((nonce, body, tag)) => self.cipher.encrypt(nonce, aad, body, tag),
-            // Never: the caller has just written the header, and the tag has its place.
+    fn encrypt(&self, aad: &[u8], value: &mut [u8]) -> Result<(), SealError> {
+        let done = match split(value.get_mut(NAME_LEN..).unwrap_or_default()) {
+            Some((nonce, message, tag)) => self.cipher.encrypt(nonce, aad, message, tag),
+            // Never: the caller has laid out a header and a tag.
             None => Err(SealError::Cipher),
         };
         if done.is_err() {
-            wipe(out, start);
+            value.zeroize();
         }
         done
     }

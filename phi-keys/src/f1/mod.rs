@@ -85,16 +85,11 @@ pub const fn key_info(suite: Suite, salt: &[u8; SALT_LEN]) -> [u8; 1 + SALT_LEN]
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     suite: Suite,
-    /// Suite, kid and salt: what names the message key.
-    name: &'a [u8; NAME_LEN],
-    kid: &'a [u8; 16],
-    salt: &'a [u8; SALT_LEN],
-    nonce: &'a [u8; NONCE_LEN],
-    /// Ciphertext and tag.
+    header: &'a [u8; HEADER_LEN],
     body: &'a [u8],
 }
 
-impl Parts<'_> {
+impl<'a> Parts<'a> {
     /// The cipher.
     #[must_use]
     pub const fn suite(&self) -> Suite {
@@ -104,13 +99,20 @@ impl Parts<'_> {
     /// The name of the key that sealed it.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
-        KeyId::from_bytes(*self.kid)
+        KeyId::from_bytes(self.part(1))
     }
 
     /// The salt of its message key.
     #[must_use]
     pub const fn salt(&self) -> [u8; SALT_LEN] {
-        *self.salt
+        self.part(NAME_LEN - SALT_LEN)
+    }
+
+    /// Ciphertext and tag: what [`MessageKey::open_body`] opens a copy of.
+    #[inline]
+    #[must_use]
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
     }
 
     /// Bytes of the plaintext, with its padding if the suite has some.
@@ -118,12 +120,37 @@ impl Parts<'_> {
     pub const fn plaintext_len(&self) -> usize {
         self.body.len().saturating_sub(TAG_LEN)
     }
+
+    /// Suite, kid and salt: what names the message key.
+    #[inline]
+    fn name(&self) -> &'a [u8; NAME_LEN] {
+        // A header begins with it.
+        self.header.first_chunk().unwrap_or(&[0; NAME_LEN])
+    }
+
+    #[inline]
+    const fn nonce(&self) -> [u8; NONCE_LEN] {
+        self.part(NAME_LEN)
+    }
+
+    /// A part of the header. All that are asked for lie within it, so zeros are never the answer.
+    #[inline]
+    const fn part<const N: usize>(&self, start: usize) -> [u8; N] {
+        if let Some((_, rest)) = self.header.split_at_checked(start)
+            && let Some(part) = rest.first_chunk()
+        {
+            *part
+        } else {
+            [0; N]
+        }
+    }
 }
 
 /// Takes a value apart.
 ///
 /// # Errors
 /// [`FormatError::NotSealed`] when it has fewer than 57 bytes or no known suite byte.
+#[inline]
 pub fn parse(sealed: &[u8]) -> Result<Parts<'_>, FormatError> {
     let (header, body) = sealed.split_first_chunk().ok_or(FormatError::NotSealed)?;
     if body.len() < TAG_LEN {
@@ -137,16 +164,22 @@ pub fn parse(sealed: &[u8]) -> Result<Parts<'_>, FormatError> {
 ///
 /// # Errors
 /// [`FormatError::NotSealed`] when its first byte names no suite.
+#[inline]
 pub fn parse_header(header: &[u8; HEADER_LEN]) -> Result<Parts<'_>, FormatError> {
-    // Each part is taken off what the lengths above add up to, so none is missing.
-    let part = || {
-        let (name, nonce) = header.split_first_chunk::<NAME_LEN>()?;
-        let (suite, rest) = name.split_first()?;
-        let (kid, salt) = rest.split_first_chunk()?;
-        Some((*suite, name, kid, salt.first_chunk()?, nonce.first_chunk()?))
-    };
-    let (suite, name, kid, salt, nonce) = part().ok_or(FormatError::NotSealed)?;
-    Ok(Parts { suite: Suite::from_byte(suite)?, name, kid, salt, nonce, body: &[] })
+    let [suite, ..] = *header;
+    Ok(Parts { suite: Suite::from_byte(suite)?, header, body: &[] })
+}
+
+/// A plaintext with its padding between room for a header and room for a tag, as [`MessageKey::seal_framed`] takes it.
+#[inline]
+#[must_use]
+pub fn framed(plaintext: &[u8], padding: usize) -> Vec<u8> {
+    let mut value = Vec::with_capacity(OVERHEAD + plaintext.len() + padding);
+    value.extend_from_slice(&[0; HEADER_LEN]);
+    value.extend_from_slice(plaintext);
+    padding::pad(&mut value, padding);
+    value.extend_from_slice(&[0; TAG_LEN]);
+    value
 }
 
 #[cfg(test)]
@@ -252,6 +285,14 @@ mod tests {
                 let sealed = out.split_off(6);
                 assert_eq!(open(&sealed, b"aad").unwrap().as_slice(), plaintext);
 
+                let mut value = framed(plaintext, padding);
+                key.seal_framed(nonce(), b"aad", padding, &mut value).unwrap();
+                assert!(backend.draws_nonces() || value == sealed);
+                let parts = parse(&value).unwrap();
+                let mut body = parts.body().to_vec();
+                assert_eq!(key.open_body(&parts, b"aad", &mut body), Ok(plaintext.len()));
+                assert_eq!(&body[..plaintext.len()], plaintext);
+
                 for room in [0, 200] {
                     let mut buffer = plaintext.to_vec();
                     buffer.reserve_exact(room);
@@ -268,6 +309,12 @@ mod tests {
             assert_eq!(key.seal_in_place(nonce(), b"", wrong, &mut out), Err(SealError::TooLong));
             assert_eq!(key.seal_in_place(nonce(), b"", MAX_PLAINTEXT + 1, &mut out), Err(SealError::TooLong));
             assert_eq!(out, b"before");
+            for short in 0..OVERHEAD {
+                let mut value = vec![1; short];
+                let padding = wrong ^ 1;
+                assert!(key.seal_framed(nonce(), b"", padding, &mut value).is_err(), "{short}");
+                assert_eq!(value, vec![0; short], "{short}");
+            }
         }
     }
 
@@ -322,6 +369,14 @@ mod tests {
         assert_eq!(out, b"before");
         key.open_into(&parts, b"aad", &mut out).unwrap();
         assert_eq!(out, b"beforesecret");
+
+        let mut body = parts.body().to_vec();
+        assert_eq!(key.open_body(&parts, b"wrong", &mut body), Err(OpenError));
+        assert_eq!(body, vec![0; parts.body().len()], "what was decrypted is gone");
+        let other = MessageKey::derive(&[7; 32], Label::FIELD, parts.suite(), [4; 12]);
+        let mut body = parts.body().to_vec();
+        assert_eq!(other.open_body(&parts, b"aad", &mut body), Err(OpenError));
+        assert_eq!(body, parts.body(), "what names another key is not touched");
     }
 
     #[test]

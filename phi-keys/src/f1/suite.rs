@@ -5,27 +5,23 @@ use super::FormatError;
 /// The cipher of a value. The numbers are frozen for ever and never chosen from a configuration while opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[repr(u8)]
 pub enum Suite {
     /// `0x01`: AES-256-GCM (NIST SP 800-38D).
-    Aes256Gcm,
+    Aes256Gcm = 0x01,
     /// `0x02`: ChaCha20-Poly1305 (RFC 8439), for machines without AES instructions.
-    ChaCha20Poly1305,
+    ChaCha20Poly1305 = 0x02,
     /// `0x11`: AES-256-GCM over a padded plaintext, whose length the value does not show.
-    Aes256GcmPadded,
+    Aes256GcmPadded = 0x11,
     /// `0x12`: ChaCha20-Poly1305 over a padded plaintext.
-    ChaCha20Poly1305Padded,
+    ChaCha20Poly1305Padded = 0x12,
 }
 
 impl Suite {
     /// The first byte of a value.
     #[must_use]
     pub const fn byte(self) -> u8 {
-        match self {
-            Self::Aes256Gcm => 0x01,
-            Self::ChaCha20Poly1305 => 0x02,
-            Self::Aes256GcmPadded => 0x11,
-            Self::ChaCha20Poly1305Padded => 0x12,
-        }
+        self as u8
     }
 
     /// The same cipher over a padded plaintext.
