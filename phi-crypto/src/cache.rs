@@ -15,8 +15,8 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Bounded<K, V, S> {
         Self { entries: HashMap::default(), order: VecDeque::new(), capacity: capacity.max(1) }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.entries.get(key)
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
@@ -55,7 +55,7 @@ mod tests {
         }
         cache.insert(2, 20);
         assert_eq!(
-            (0..5).map(|key| cache.get(&key).copied()).collect::<Vec<_>>(),
+            (0..5).map(|key| cache.entries.get(&key).copied()).collect::<Vec<_>>(),
             [None, None, Some(20), Some(3), Some(4)]
         );
     }
@@ -68,7 +68,7 @@ mod tests {
         }
         cache.retain(|value| *value != 0);
         cache.insert(7, 7);
-        assert!(cache.get(&0).is_none() && cache.get(&1).is_some() && cache.get(&7).is_some());
+        assert!(!cache.entries.contains_key(&0) && cache.entries.contains_key(&1) && cache.entries.contains_key(&7));
         assert_eq!(cache.order.len(), 3);
     }
 }

@@ -1,6 +1,7 @@
 //! The next chunks, read and made ready while the database writes the one before them.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::job::{Mode, ResealJob, key};
 use super::renew::Renewal;
@@ -16,7 +17,7 @@ pub(super) struct Page {
     /// The key that they are behind.
     cursor: String,
     begun: Duration,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<Arc<Row>>,
 }
 
 impl Page {
@@ -65,7 +66,7 @@ impl ResealJob {
     }
 
     /// What was made ready for the place where the job is, unless it is too old.
-    pub(super) fn ready(&mut self) -> Option<(Vec<Row>, Renewal)> {
+    pub(super) fn ready(&mut self) -> Option<(Vec<Arc<Row>>, Renewal)> {
         let Ahead { page, renewal } = self.ahead.take()?;
         let fits = self.fits(&page, self.checkpoint.table, self.checkpoint.cursor.as_deref());
         fits.then_some((page.rows, renewal))

@@ -303,7 +303,7 @@ impl ResealJob {
     async fn renew_rows(
         &mut self,
         at: usize,
-        rows: Vec<Row>,
+        rows: Vec<Arc<Row>>,
         mut ready: Option<Renewal>,
         last: String,
     ) -> Result<(Vec<LeftRow>, Counts), ResealError> {
@@ -353,15 +353,15 @@ impl ResealJob {
                 self.checkpoint = Checkpoint { revision: next.revision.saturating_add(1), ..next };
                 return Ok((left, done));
             }
-            let was_changed = |(update, changed): (&'_ Update, &bool)| changed.then_some(update.key.clone());
+            let was_changed = |(update, changed): (&'_ Update, &bool)| changed.then_some(update.row.key.clone());
             let kept = renewal.updates.iter().zip(&changed);
             add_changes(&mut counts, kept.clone().filter(|(_, changed)| **changed).map(|(update, _)| update));
             if fills {
                 self.take_back(at, &renewal, &changed).await?;
             }
             let changed_keys: Vec<Key> = kept.clone().filter_map(was_changed).collect();
-            let refused = renewal.updates.iter().filter(|update| !changed_keys.contains(&update.key));
-            todo = self.read_again(at, refused.map(|update| &update.key)).await?;
+            let refused = renewal.updates.iter().filter(|update| !changed_keys.contains(&update.row.key));
+            todo = self.read_again(at, refused.map(|update| &update.row.key)).await?;
             if todo.is_empty() {
                 break;
             }
@@ -379,7 +379,7 @@ impl ResealJob {
     }
 
     /// What is to be done to the rows, with leases that lasted while it was found out.
-    pub(super) async fn renew_once(&self, at: usize, rows: &[Row]) -> Result<Renewal, ResealError> {
+    pub(super) async fn renew_once(&self, at: usize, rows: &[Arc<Row>]) -> Result<Renewal, ResealError> {
         let Some(layout) = self.layouts.get(at) else { return Err(ResealError::OtherTables) };
         for _ in 0..ATTEMPTS {
             let mut indexes = Vec::with_capacity(layout.tags.len());
@@ -410,9 +410,9 @@ impl ResealJob {
                     for (update, _) in filled.iter().filter(|(_, of)| *of == place) {
                         let tags = layout.sealed.len();
                         let new = update.new.iter().enumerate().map(|(at, value)| value.clone().filter(|_| at < tags));
+                        let row = Row { key: update.row.key.clone(), written: update.new.clone(), texts: Vec::new() };
                         removals.push(Update {
-                            key: update.key.clone(),
-                            old: update.new.clone(),
+                            row: Arc::new(row),
                             new: new.collect(),
                             resealed: 0,
                             tags: 0,
@@ -430,7 +430,11 @@ impl ResealJob {
     }
 
     /// The rows that somebody else changed, as they are now; those that are gone need nothing.
-    async fn read_again(&self, at: usize, keys: impl Iterator<Item = &Key> + Send) -> Result<Vec<Row>, ResealError> {
+    async fn read_again(
+        &self,
+        at: usize,
+        keys: impl Iterator<Item = &Key> + Send,
+    ) -> Result<Vec<Arc<Row>>, ResealError> {
         let Some(layout) = self.layouts.get(at) else { return Err(ResealError::OtherTables) };
         let mut rows = Vec::new();
         for key in keys.cloned().collect::<Vec<_>>() {

@@ -1,6 +1,7 @@
 //! From a row as it was read to the row as it is to be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use phi_keys::f1::{self, Parts};
 use phi_keys::overlap::give_way;
@@ -53,10 +54,10 @@ pub(super) async fn renew(
     (sealer, opener): (&Sealer, &Opener),
     layout: &Layout,
     indexes: &[Opened],
-    rows: &[Row],
+    rows: &[Arc<Row>],
 ) -> Result<Option<Renewal>, ResealError> {
     let mut renewal = Renewal::default();
-    let mut by_scope: Vec<(Vec<&Row>, Vec<KeyId>)> = Vec::new();
+    let mut by_scope: Vec<(Vec<&Arc<Row>>, Vec<KeyId>)> = Vec::new();
     let mut places: BTreeMap<(bool, String), usize> = BTreeMap::new();
     for row in rows {
         renewal.counts.rows += 1;
@@ -89,13 +90,13 @@ pub(super) async fn renew(
             }
         }
     }
-    warm((sealer, opener), &renewal.scopes, &by_scope).await;
-    for (at, (rows, kids)) in by_scope.into_iter().enumerate() {
+    let scopes = core::mem::take(&mut renewal.scopes);
+    warm((sealer, opener), &scopes, &by_scope).await;
+    for (at, (scope, (rows, kids))) in scopes.iter().zip(by_scope).enumerate() {
         if at % STRETCH == 0 {
             give_way().await;
         }
-        let Some(scope) = renewal.scopes.get(at).cloned() else { continue };
-        let held = match hold(sealer, opener, &scope, &kids).await {
+        let held = match hold(sealer, opener, scope, &kids).await {
             Ok(held) => held,
             Err(phi_keys::Error::ShredUnderWay) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -113,6 +114,7 @@ pub(super) async fn renew(
             }
         }
     }
+    renewal.scopes = scopes;
     Ok(Some(renewal))
 }
 
@@ -139,7 +141,7 @@ fn scope_of(layout: &Layout, row: &Row) -> Option<(bool, String)> {
 
 /// Brings the keys of all scopes into memory, with one reading for those to open with and one for those to seal with. What
 /// cannot be had is asked for again when its scope's turn comes, and the answer is acted on there.
-async fn warm((sealer, opener): (&Sealer, &Opener), scopes: &[Scope], by_scope: &[(Vec<&Row>, Vec<KeyId>)]) {
+async fn warm((sealer, opener): (&Sealer, &Opener), scopes: &[Scope], by_scope: &[(Vec<&Arc<Row>>, Vec<KeyId>)]) {
     let of = scopes.iter().zip(by_scope);
     let kids: Vec<_> = of.flat_map(|(scope, (_, kids))| kids.iter().map(move |kid| (scope, Some(*kid)))).collect();
     let opens = opener.keys().data_key_many(&kids).await;
@@ -195,20 +197,14 @@ const fn is_for_good(error: &phi_keys::Error) -> bool {
 fn renew_row(
     layout: &Layout,
     indexes: &[Opened],
-    row: &Row,
+    row: &Arc<Row>,
     held: &Held,
     scope: usize,
 ) -> Result<Option<Update>, Stop> {
     let (values, tags) = row.written.split_at_checked(layout.sealed.len()).unwrap_or_default();
     let mut work = Work { layout, row, held, plaintexts: values.iter().map(|_| None).collect() };
-    let mut update = Update {
-        key: row.key.clone(),
-        old: row.written.clone(),
-        new: Vec::with_capacity(row.written.len()),
-        resealed: 0,
-        tags: 0,
-        fills: None,
-    };
+    let mut update =
+        Update { row: Arc::clone(row), new: Vec::with_capacity(row.written.len()), resealed: 0, tags: 0, fills: None };
     for (at, (sealed, value)) in layout.sealed.iter().zip(values).enumerate() {
         let renewed = match value {
             None => None,

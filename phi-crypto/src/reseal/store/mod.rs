@@ -8,6 +8,7 @@ mod sqlite;
 
 use core::fmt;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use phi_keys::KeyId;
 
@@ -80,8 +81,7 @@ pub(super) struct Row {
 
 /// A row as it is to be, which happens only where it is still as it was read.
 pub(super) struct Update {
-    pub(super) key: Key,
-    pub(super) old: Vec<Option<Vec<u8>>>,
+    pub(super) row: Arc<Row>,
     pub(super) new: Vec<Option<Vec<u8>>>,
     /// Values and tags that change.
     pub(super) resealed: u64,
@@ -157,14 +157,14 @@ impl Store {
         layout: &Layout,
         behind: Option<&Key>,
         limit: i64,
-    ) -> Result<Vec<Row>, ResealError> {
+    ) -> Result<Vec<Arc<Row>>, ResealError> {
         let statements = self.at(at)?;
         let statement = if behind.is_some() { &statements.next } else { &statements.first };
         on_either!(self, page(statement, layout, behind, limit))
     }
 
     /// One row, where it is still there.
-    pub(super) async fn one(&self, at: usize, layout: &Layout, key: &Key) -> Result<Option<Row>, ResealError> {
+    pub(super) async fn one(&self, at: usize, layout: &Layout, key: &Key) -> Result<Option<Arc<Row>>, ResealError> {
         let rows = on_either!(self, page(&self.at(at)?.one, layout, Some(key), 1))?;
         Ok(rows.into_iter().next())
     }

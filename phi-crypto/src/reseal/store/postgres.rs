@@ -1,5 +1,7 @@
 //! The statements on PostgreSQL.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _};
 
@@ -75,7 +77,7 @@ pub(super) async fn page(
     layout: &Layout,
     key: Option<&Key>,
     limit: i64,
-) -> Result<Vec<Row>, ResealError> {
+) -> Result<Vec<Arc<Row>>, ResealError> {
     let query = sqlx::query(AssertSqlSafe(statement)).bind(limit);
     let query = match key {
         None => query,
@@ -85,13 +87,13 @@ pub(super) async fn page(
     query.fetch_all(pool).await?.iter().map(|row| read(row, layout)).collect()
 }
 
-fn read(row: &PgRow, layout: &Layout) -> Result<Row, ResealError> {
+fn read(row: &PgRow, layout: &Layout) -> Result<Arc<Row>, ResealError> {
     let wrong = |column| move |source| ResealError::Column { table: layout.table, column, source };
     let key = match layout.kind {
         KeyKind::Integer => Key::Integer(row.try_get(0).map_err(wrong(layout.key))?),
         KeyKind::Text | KeyKind::Uuid => Key::Text(row.try_get(0).map_err(wrong(layout.key))?),
     };
-    let mut written = Vec::new();
+    let mut written = Vec::with_capacity(layout.sealed.len() + layout.tags.len());
     for (at, column) in (1..).zip(layout.written()) {
         written.push(row.try_get(at).map_err(wrong(column))?);
     }
@@ -99,7 +101,7 @@ fn read(row: &PgRow, layout: &Layout) -> Result<Row, ResealError> {
     for (at, column) in (written.len().saturating_add(1)..).zip(&layout.texts) {
         texts.push(row.try_get(at).map_err(wrong(column))?);
     }
-    Ok(Row { key, written, texts })
+    Ok(Arc::new(Row { key, written, texts }))
 }
 
 /// All rows in one statement. Where another transaction holds a row, the statement waits for it and then looks at the row
@@ -114,15 +116,15 @@ pub(super) async fn commit(
     let mut changed = vec![false; updates.len()];
     if let Some(first) = updates.first() {
         let query = sqlx::query_scalar(AssertSqlSafe(statement));
-        let mut query = match &first.key {
+        let mut query = match &first.row.key {
             Key::Integer(_) => query.bind(updates.iter().filter_map(number).collect::<Vec<_>>()),
             Key::Text(_) => query.bind(updates.iter().filter_map(text).collect::<Vec<_>>()),
         };
         for at in 0..first.new.len() {
             query = query.bind(updates.iter().map(|update| update.new.get(at)?.as_deref()).collect::<Vec<_>>());
         }
-        for at in 0..first.old.len() {
-            query = query.bind(updates.iter().map(|update| update.old.get(at)?.as_deref()).collect::<Vec<_>>());
+        for at in 0..first.row.written.len() {
+            query = query.bind(updates.iter().map(|update| update.row.written.get(at)?.as_deref()).collect::<Vec<_>>());
         }
         let places: Vec<i64> = query.fetch_all(&mut *transaction).await?;
         for place in places {
@@ -142,14 +144,14 @@ pub(super) async fn commit(
 }
 
 fn number(update: &Update) -> Option<i64> {
-    match update.key {
+    match update.row.key {
         Key::Integer(number) => Some(number),
         Key::Text(_) => None,
     }
 }
 
 fn text(update: &Update) -> Option<&str> {
-    match &update.key {
+    match &update.row.key {
         Key::Text(text) => Some(text),
         Key::Integer(_) => None,
     }

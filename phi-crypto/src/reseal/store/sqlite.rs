@@ -1,5 +1,7 @@
 //! The statements on SQLite.
 
+use std::sync::Arc;
+
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool};
 
@@ -71,7 +73,7 @@ pub(super) async fn page(
     layout: &Layout,
     key: Option<&Key>,
     limit: i64,
-) -> Result<Vec<Row>, ResealError> {
+) -> Result<Vec<Arc<Row>>, ResealError> {
     let query = sqlx::query(AssertSqlSafe(statement)).bind(limit);
     let query = match key {
         None => query,
@@ -81,13 +83,13 @@ pub(super) async fn page(
     query.fetch_all(pool).await?.iter().map(|row| read(row, layout)).collect()
 }
 
-fn read(row: &SqliteRow, layout: &Layout) -> Result<Row, ResealError> {
+fn read(row: &SqliteRow, layout: &Layout) -> Result<Arc<Row>, ResealError> {
     let wrong = |column| move |source| ResealError::Column { table: layout.table, column, source };
     let key = match layout.kind {
         KeyKind::Integer => Key::Integer(row.try_get(0).map_err(wrong(layout.key))?),
         KeyKind::Text | KeyKind::Uuid => Key::Text(row.try_get(0).map_err(wrong(layout.key))?),
     };
-    let mut written = Vec::new();
+    let mut written = Vec::with_capacity(layout.sealed.len() + layout.tags.len());
     for (at, column) in (1..).zip(layout.written()) {
         written.push(match row.try_get(at) {
             Ok(value) => value,
@@ -100,7 +102,7 @@ fn read(row: &SqliteRow, layout: &Layout) -> Result<Row, ResealError> {
     for (at, column) in (written.len().saturating_add(1)..).zip(&layout.texts) {
         texts.push(row.try_get(at).map_err(wrong(column))?);
     }
-    Ok(Row { key, written, texts })
+    Ok(Arc::new(Row { key, written, texts }))
 }
 
 pub(super) async fn commit(
@@ -114,11 +116,11 @@ pub(super) async fn commit(
     let mut changed = Vec::with_capacity(updates.len());
     for update in updates {
         let mut query = sqlx::query(AssertSqlSafe(statement));
-        query = match &update.key {
+        query = match &update.row.key {
             Key::Text(text) => query.bind(text.as_str()),
             Key::Integer(number) => query.bind(*number),
         };
-        for value in update.new.iter().chain(&update.old) {
+        for value in update.new.iter().chain(&update.row.written) {
             query = query.bind(value.as_deref());
         }
         changed.push(query.execute(&mut *transaction).await?.rows_affected() == 1);
