@@ -3,6 +3,7 @@
 //! Each area measures our crates, the physical limit and others in one run on one machine, and prints the ratios; no
 //! number is worth anything beside one from another run.
 
+mod allocations;
 mod crypto;
 mod keys;
 mod machine;

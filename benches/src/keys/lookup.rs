@@ -76,13 +76,13 @@ impl Lookup {
 
     /// Allocations of a thousand lookups of either kind.
     pub(crate) fn allocations(&self) -> u64 {
-        let counted = allocation_counter::measure(|| {
+        let counted = crate::allocations::measure(|| {
             for at in 0..1_000 {
                 black_box(self.get(at));
                 black_box(self.get_by_kid(at));
             }
         });
-        counted.count_total
+        counted.count
     }
 
     fn get(&self, at: usize) -> DataKey {

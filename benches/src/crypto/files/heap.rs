@@ -3,11 +3,11 @@
 use std::io;
 use std::thread;
 
-use allocation_counter::AllocationInfo;
 use phi_crypto::{ScopedOpener, ScopedSealer};
 
 use super::{Counted, Generated, RANGE, drain, place};
 use crate::Result;
+use crate::allocations::{self, Allocations};
 use crate::crypto::ours::NAME;
 use crate::measure::Effort;
 use crate::report::{Better, Report, Row};
@@ -24,14 +24,14 @@ pub(super) fn run(report: &mut Report, effort: Effort, sealer: &ScopedSealer, op
     let (reader, writer) = io::pipe()?;
     let (sealed, opened) = thread::scope(|scope| {
         let sealing = scope.spawn(move || {
-            allocation_counter::measure(|| {
+            allocations::measure(|| {
                 let mut file = sealer.file(writer, &place()).expect("a live lease");
                 file.seal_from(Generated(length)).expect("a reader");
                 file.finish().expect("a reader");
             })
         });
         let mut buffer = vec![0; RANGE as usize];
-        let opened = allocation_counter::measure(|| {
+        let opened = allocations::measure(|| {
             let mut sink = Counted::default();
             let mut file = opener.file(reader, &place()).expect("a live lease");
             sink.0 += drain(&mut file, &mut buffer);
@@ -41,13 +41,13 @@ pub(super) fn run(report: &mut Report, effort: Effort, sealer: &ScopedSealer, op
     });
     let sealed = sealed.map_err(|_| "sealing failed")?;
     let version = crate::version(NAME);
-    let mut row = |metric: &str, info: &AllocationInfo| {
-        let row = Row::new(&workload, NAME, &version, metric, info.bytes_max as f64, "B", Better::Lower);
-        report.row(row.with_notes(format!("{} allocations", info.count_total)));
+    let mut row = |metric: &str, info: &Allocations| {
+        let row = Row::new(&workload, NAME, &version, metric, info.most as f64, "B", Better::Lower);
+        report.row(row.with_notes(format!("{} allocations", info.count)));
     };
     row("peak live heap of sealing", &sealed);
     row("peak live heap of opening", &opened);
-    let both = (sealed.bytes_max + opened.bytes_max) as f64;
+    let both = (sealed.most + opened.most) as f64;
     report.bar(&workload, "peak live heap of both", both, "B", BAR);
     Ok(())
 }
