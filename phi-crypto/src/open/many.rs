@@ -69,11 +69,11 @@ impl ScopedOpener {
     ) -> Result<Phi<T>, OpenError> {
         let parts = f1::parse(sealed.as_bytes())?;
         let aad = self.aad.write(context, aad)?;
-        let mut plaintext = parts.body().to_vec();
+        let mut plaintext = Zeroizing::new(parts.body().to_vec());
         let opened = self.open_under(parts, all_live, |key| key.open_named_body(&parts, aad, &mut plaintext));
         self.tell(context, parts, opened.map(drop));
         plaintext.truncate(opened?);
-        Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
+        Ok(Phi::new(T::from_plaintext(plaintext)?))
     }
 }
 
@@ -233,13 +233,13 @@ impl<'s, 'a> Pass<'s, 'a> {
         let at = self.key(data, &parts)?;
         let aad = self.scope.write(context, &mut self.aad)?;
         let key = self.keys.get(at).ok_or(OpenError::Refused)?;
-        let mut plaintext = parts.body().to_vec();
+        let mut plaintext = Zeroizing::new(parts.body().to_vec());
         let opened = key.open_named_body(&parts, aad, &mut plaintext).map_err(|_| OpenError::Refused);
         if self.shared.observer.is_some() {
             self.shared.tell(context, subject, self.shared.reseal_suite(parts.suite()), opened.map(drop));
         }
         plaintext.truncate(opened?);
-        Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
+        Ok(Phi::new(T::from_plaintext(plaintext)?))
     }
 
     /// Where the message key of a value is, after it was derived if need be.

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use phi_types::SubjectId;
+use zeroize::Zeroize;
 
 use super::Reseal;
 use crate::Field;
@@ -105,5 +106,24 @@ impl Witness {
 
     const fn what(&self) -> Opened<'_> {
         Opened { field: self.field, subject: self.subject.as_ref(), reseal: None }
+    }
+}
+
+/// Memory of a caller that holds a plaintext. It is wiped where an observer panics, which the caller may not.
+pub(super) struct Lent<'b>(&'b mut [u8]);
+
+impl<'b> Lent<'b> {
+    pub(super) const fn new(memory: &'b mut [u8]) -> Self {
+        Self(memory)
+    }
+
+    pub(super) fn give_back(mut self) {
+        self.0 = &mut [];
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }

@@ -1,7 +1,6 @@
 //! The synchronous half of opening.
 
 use core::fmt;
-use core::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use phi_keys::f1::{self, MessageKey, Parts};
@@ -9,7 +8,7 @@ use phi_keys::{DataKey, KeyId, Scope};
 use phi_types::{Phi, SubjectId};
 use zeroize::Zeroizing;
 
-use super::observer::Witness;
+use super::observer::{Lent, Witness};
 use super::salts::Salts;
 use super::{OpenError, Reseal, Shared};
 use crate::aad::{AadBuf, ScopeAad};
@@ -64,6 +63,7 @@ impl ScopedOpener {
         let parts = f1::parse(sealed.as_bytes())?;
         // The vector stays in the caller: handed on in a result it is copied through memory, and who frees it waits for that.
         let mut plaintext = parts.body().to_vec();
+        // It holds a plaintext only when this has returned a length, even where an observer panics.
         let length = self.open_body(parts, context, &mut plaintext)?;
         plaintext.truncate(length);
         Ok(Phi::new(T::from_plaintext(Zeroizing::new(plaintext))?))
@@ -107,13 +107,32 @@ impl ScopedOpener {
         f1::parse(buffer)?;
         // It was parsed, so it has a header.
         let header = *buffer.first_chunk().unwrap_or(&[0; f1::HEADER_LEN]);
-        self.attempt(f1::parse_header(&header)?, context, |key, aad| key.open_in_place(aad, buffer))?;
-        Ok(Phi::new(buffer))
+        let parts = f1::parse_header(&header)?;
+        let opened = self.attempt(parts, context, |key, aad| key.open_in_place(aad, buffer));
+        self.tell(context, parts, opened);
+        opened.map(|()| Phi::new(buffer.as_slice()))
     }
 
     /// Opens a copy of a value's body in its place: how long the plaintext is.
     fn open_body(&self, parts: Parts<'_>, context: &Context<'_>, body: &mut [u8]) -> Result<usize, OpenError> {
-        self.attempt(parts, context, |key, aad| key.open_named_body(&parts, aad, body))
+        let opened = self.attempt(parts, context, |key, aad| key.open_named_body(&parts, aad, body));
+        if self.shared.observer.is_some() {
+            self.tell_of_lent(context, parts, opened, body);
+        }
+        opened
+    }
+
+    #[cold]
+    fn tell_of_lent(
+        &self,
+        context: &Context<'_>,
+        parts: Parts<'_>,
+        opened: Result<usize, OpenError>,
+        plaintext: &mut [u8],
+    ) {
+        let lent = Lent::new(plaintext);
+        self.tell(context, parts, opened.map(drop));
+        lent.give_back();
     }
 
     /// Why a value should be sealed again, if it should: whoever opens it can then write it back. Judged by what the value
@@ -167,9 +186,7 @@ impl ScopedOpener {
     ) -> Result<R, OpenError> {
         let mut aad = AadBuf::new();
         let aad = self.aad.write(context, &mut aad)?;
-        let opened = self.open_under(parts, false, |key| open(key, aad));
-        self.tell(context, parts, opened.as_ref().map(|_| ()).map_err(|error| *error));
-        opened
+        self.open_under(parts, false, |key| open(key, aad))
     }
 
     /// Opens under the key that a value names. Looks at its lease, unless the caller has just looked at all of them.
@@ -180,34 +197,40 @@ impl ScopedOpener {
         all_live: bool,
         open: impl FnOnce(&MessageKey) -> Result<R, f1::OpenError>,
     ) -> Result<R, OpenError> {
-        let key = self.key(parts, all_live)?;
-        let opened = open(&key).map_err(|_| OpenError::Refused)?;
-        if let Key::Found(held, key) = key {
+        let mut found = None;
+        let key = match self.first(parts, all_live)? {
+            Some(key) => key,
+            None => &*found.insert(self.find(parts, all_live)?).1,
+        };
+        let opened = open(key).map_err(|_| OpenError::Refused)?;
+        if let Some((held, key)) = found {
             held.first.get_or_init(|| key);
         }
         Ok(opened)
     }
 
+    /// The message key that was needed first, if the value names it.
     #[inline]
-    fn key(&self, parts: Parts<'_>, all_live: bool) -> Result<Key<'_>, OpenError> {
+    fn first(&self, parts: Parts<'_>, all_live: bool) -> Result<Option<&MessageKey>, OpenError> {
         for held in &self.held {
             if let Some(key) = held.first.get()
                 && key.is_named_by(&parts)
             {
-                return if all_live || held.data.is_live() { Ok(Key::First(key)) } else { Err(OpenError::LeaseEnded) };
+                return if all_live || held.data.is_live() { Ok(Some(key)) } else { Err(OpenError::LeaseEnded) };
             }
         }
-        self.find(parts, all_live)
+        Ok(None)
     }
 
-    /// Takes the parts by value, as [`tell`](Self::tell) does: by reference they would be kept in memory for it.
+    /// Another one, which may become the first. Takes the parts by value, as [`tell`](Self::tell) does: by reference they
+    /// would be kept in memory for it.
     #[cold]
-    fn find(&self, parts: Parts<'_>, all_live: bool) -> Result<Key<'_>, OpenError> {
+    fn find(&self, parts: Parts<'_>, all_live: bool) -> Result<(&Held, Arc<MessageKey>), OpenError> {
         let held = self.held(parts.kid())?;
         if !all_live && !held.data.is_live() {
             return Err(OpenError::LeaseEnded);
         }
-        Ok(Key::Found(held, held.salts.key(&held.data, parts)?))
+        Ok((held, held.salts.key(&held.data, parts)?))
     }
 
     pub(super) fn held(&self, kid: KeyId) -> Result<&Held, OpenError> {
@@ -237,24 +260,6 @@ impl ScopedOpener {
         match &*self.scope {
             Scope::Subject(subject) => Some(subject),
             _ => None,
-        }
-    }
-}
-
-/// The message key of a value.
-enum Key<'s> {
-    First(&'s MessageKey),
-    /// Another one, which may become the first.
-    Found(&'s Held, Arc<MessageKey>),
-}
-
-impl Deref for Key<'_> {
-    type Target = MessageKey;
-
-    fn deref(&self) -> &MessageKey {
-        match self {
-            Self::First(key) => key,
-            Self::Found(_, key) => key,
         }
     }
 }

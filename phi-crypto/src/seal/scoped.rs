@@ -1,11 +1,12 @@
 //! The synchronous half of sealing.
 
-use core::fmt;
 use core::ops::Deref;
+use core::{fmt, mem};
 use std::sync::{Arc, OnceLock};
 
 use phi_keys::f1::{self, MAX_PLAINTEXT};
 use phi_keys::{DataKey, KeyId, Scope};
+use zeroize::Zeroizing;
 
 use super::batch::Fixed;
 use super::epoch::{Epoch, EpochCell};
@@ -43,9 +44,9 @@ impl ScopedSealer {
         let plaintext = value.plaintext()?;
         let padding = self.0.padding(plaintext.len())?;
         // The vector stays in the caller, as that of an opened value does.
-        let mut value = f1::framed(&plaintext, padding);
+        let mut value = Zeroizing::new(f1::framed(&plaintext, padding));
         self.seal_framed(context, padding, &mut value)?;
-        Ok(Sealed::trusted(Bytes::Own(value)))
+        Ok(Sealed::trusted(Bytes::Own(mem::take(&mut *value))))
     }
 
     /// Seals a message that is framed, in its place.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -146,6 +147,18 @@ async fn clones_and_threads_never_share_a_nonce() {
     let salts: BTreeSet<_> = sealed.iter().map(|bytes| salt_of(bytes)).collect();
     let nonces: BTreeSet<_> = sealed.iter().map(|bytes| nonce_of(bytes)).collect();
     assert_eq!((salts.len(), nonces.len()), (1, THREADS * EACH));
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_leaves_no_plaintext_behind() {
+    let clinic = Clinic::new().await;
+    let opener = Opener::builder(clinic.keys.clone()).observer(|_: &Opened<'_>| panic!("not recorded")).build();
+    let sealed = clinic.sealer("ada").await.seal("Ada Lovelace", &NAME).unwrap();
+    let opener = opener.for_scope(&scope("ada")).await.unwrap();
+    let mut out = Vec::new();
+    let open = AssertUnwindSafe(|| opener.open_into(sealed.as_bytes(), &NAME, &mut out).map(drop));
+    assert!(catch_unwind(open).is_err());
+    assert!(out.len() >= "Ada Lovelace".len() && out.iter().all(|byte| *byte == 0));
 }
 
 #[tokio::test]
