@@ -48,3 +48,16 @@ async fn an_index_refuses_when_its_lease_is_over() {
     assert!(matches!(index.tag("078-05-1120"), Err(IndexError::LeaseEnded)));
     assert_eq!(spec.open(&clinic.keys).await.unwrap().tag("078051120").unwrap(), before);
 }
+
+#[tokio::test]
+async fn an_opener_whose_lease_has_ended_opens_nothing_that_another_one_has_opened() {
+    let clinic = Clinic::new().await;
+    let sealed = clinic.sealer("ada").await.seal("Ada", &NAME).unwrap();
+    let (one, other) = (clinic.opener("ada").await, clinic.opener("ada").await);
+    // The message key is in the memory that both share from now on, and the second has not needed it yet.
+    one.open(&sealed, &NAME).unwrap();
+    clinic.clock.advance(LEASE);
+    assert_eq!(one.open(&sealed, &NAME).unwrap_err(), OpenError::LeaseEnded);
+    assert_eq!(other.open(&sealed, &NAME).unwrap_err(), OpenError::LeaseEnded);
+    assert_eq!(other.open_many(&[(&sealed, NAME)])[0].as_ref().unwrap_err(), &OpenError::LeaseEnded);
+}
