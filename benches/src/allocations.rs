@@ -84,7 +84,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::note(1, signed(size) - signed(layout.size()));
+        // While it is copied both are there.
+        Self::note(1, signed(size));
+        Self::note(0, -signed(layout.size()));
         // SAFETY: as the caller's.
         unsafe { System.realloc(memory, layout, size) }
     }

@@ -5,8 +5,8 @@
 //! enough for the clock. What works on several threads is measured in CPU time of the whole process instead.
 //!
 //! Where the stack lies beside the heap, and with it what the processor takes for a dependency, is the operating system's
-//! draw for each process and worth a tenth of what sealing a field takes. So every round is lower in the stack than the one
-//! before, and the median is over the places.
+//! draw for each process and worth a tenth of what sealing a field takes. So every round is at another place in the stack,
+//! and the median is over the places.
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ pub(crate) struct Timing {
 
 /// As many frames of [`lower`] as are longer than a page together.
 const FRAMES: usize = 31;
-/// How many more or less frames the next round has; it shares no factor with their number, so that all are used.
+/// How many frames more or fewer the next round has; it shares no factor with their number, so that as many rounds use all.
 const STEP: usize = 11;
 
 /// Works so many frames lower in the stack.

@@ -248,7 +248,7 @@ impl AadBuf {
     }
 }
 
-/// A context of the usual kind: a beginning, a record id and a subject of at most [`PIECE`] bytes each.
+/// A context of the usual kind: a beginning, a record id and a subject, of at most [`PIECE`] bytes each as a rule.
 type Usual = ArrayVec<u8, { 3 * PIECE + HEAD }>;
 
 /// A context of any kind under construction.
@@ -387,6 +387,18 @@ mod tests {
             name.record_id(RecordId::uuid([0x2f; 16])),
             name.record_id(&long_id[..PIECE]),
             name.record_id(&long_id[..=PIECE]),
+            // Both sides of what the usual room takes, with the subject and without.
+            name.record_id(&long_id[..84]),
+            name.record_id(&long_id[..85]),
+            name.record_id(&long_id[..86]),
+            name.record_id(&long_id[..87]),
+            name.record_id(&long_id[..149]),
+            name.record_id(&long_id[..150]),
+            name.record_id(&long_id[..151]),
+            // A beginning of 63, 64 and 65 bytes.
+            Context::new("Patient", &LONG[..24]).record_id("1"),
+            Context::new("Patient", &LONG[..25]).record_id("1"),
+            Context::new("Patient", &LONG[..26]).record_id("1"),
             name.without_record(),
             ssn.record_id("3"),
             ssn.record_id("3").pair("a", "b"),
@@ -398,15 +410,18 @@ mod tests {
             Context::new(String::from("Patient").leak(), "name").record_id("6"),
         ];
         let ada = SubjectId::new("ada").unwrap();
-        let scope = ScopeAad::new(&TenantAad::new(Some("clinic")), Some(&ada));
-        let mut buffer = AadBuf::new();
-        for first in &contexts {
-            for context in [first].into_iter().chain(&contexts) {
-                // Without the tenant and the subject that are named here the scope adds the same.
-                let named = context.clone().tenant("clinic").subject(&ada);
-                let fresh = of(&named).unwrap();
-                assert_eq!(scope.write(context, &mut AadBuf::new()).unwrap(), fresh, "{context:?}");
-                assert_eq!(scope.write(context, &mut buffer).unwrap(), fresh, "{context:?}");
+        // Elements of the subject of 8, 64 and 65 bytes.
+        for subject in [ada, SubjectId::new("a".repeat(59)).unwrap(), SubjectId::new("a".repeat(60)).unwrap()] {
+            let scope = ScopeAad::new(&TenantAad::new(Some("clinic")), Some(&subject));
+            let mut buffer = AadBuf::new();
+            for first in &contexts {
+                for context in [first].into_iter().chain(&contexts) {
+                    // Without the tenant and the subject that are named here the scope adds the same.
+                    let named = context.clone().tenant("clinic").subject(&subject);
+                    let fresh = of(&named).unwrap();
+                    assert_eq!(scope.write(context, &mut AadBuf::new()).unwrap(), fresh, "{context:?}");
+                    assert_eq!(scope.write(context, &mut buffer).unwrap(), fresh, "{context:?}");
+                }
             }
         }
     }
@@ -423,7 +438,7 @@ mod tests {
                 let (mut short, mut long) = (AadBuf::new(), Encoding::new());
                 let written = scope.write(&context, &mut short).unwrap();
                 assert_eq!(written, scope.write_any(&context, &mut long).unwrap());
-                let is_short = !short.usual.is_empty();
+                let is_short = short.any.is_none();
                 assert_eq!(is_short, first.only_record().is_some() || first.row_version.is_some());
             }
         }

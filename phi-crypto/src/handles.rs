@@ -10,8 +10,7 @@ use crate::cache::Bounded;
 /// Keys of which derived state is kept.
 const CAPACITY: usize = 1024;
 
-/// How many additions may pass before entries whose lease has ended are dropped: so many, or half as many as there are
-/// entries, so that an addition pays for a look at two of them.
+/// How many additions may pass before entries whose lease has ended are dropped.
 const SWEEP: usize = 64;
 
 /// Derived state by key.
@@ -42,8 +41,8 @@ impl<C: Default> Handles<C> {
         }
         entries.until_sweep = entries.until_sweep.saturating_sub(1);
         if entries.until_sweep == 0 {
+            entries.until_sweep = SWEEP;
             entries.by_kid.retain(|entry| entry.newest.is_live());
-            entries.until_sweep = SWEEP.max(entries.by_kid.len() / 2);
         }
         let derived = Arc::new(C::default());
         entries.by_kid.insert(data.kid(), Entry { newest: data.clone(), derived: Arc::clone(&derived) });
@@ -86,23 +85,5 @@ mod tests {
             handles.derived(&key(name).await);
         }
         assert!(lives.upgrade().is_none(), "what was derived outlives the lease");
-    }
-
-    #[tokio::test]
-    async fn sweeps_become_rarer_with_more_entries() {
-        let keys = Keys::builder(MemoryKeyStore::new()).kek(EphemeralKeyring::generate().unwrap());
-        let keys = keys.build().await.unwrap();
-        let handles = Handles::<u8>::new();
-        let mut looked_at = 0;
-        for name in 0..2 * CAPACITY {
-            let before = handles.0.lock().unwrap().until_sweep;
-            handles.derived(&keys.data_key(&Scope::group(name.to_string())).await.unwrap());
-            let entries = handles.0.lock().unwrap();
-            if entries.until_sweep > before {
-                looked_at += entries.by_kid.len();
-            }
-        }
-        assert!(looked_at <= 3 * 2 * CAPACITY, "{looked_at} looks for {} additions", 2 * CAPACITY);
-        assert!(looked_at > 0);
     }
 }

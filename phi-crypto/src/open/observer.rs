@@ -109,7 +109,7 @@ impl Witness {
     }
 }
 
-/// Memory of a caller that holds a plaintext. It is wiped where an observer panics, which the caller may not.
+/// Memory of a caller that holds a plaintext: wiped where an observer panics, because the caller may never know.
 pub(super) struct Lent<'b>(&'b mut [u8]);
 
 impl<'b> Lent<'b> {

@@ -85,10 +85,13 @@ impl ScopedOpener {
     ) -> Result<Phi<&'out [u8]>, OpenError> {
         let parts = f1::parse(sealed)?;
         let start = out.len();
-        out.extend_from_slice(parts.body());
-        let opened = self.open_body(parts, context, out.get_mut(start..).unwrap_or_default());
-        out.truncate(start + opened.unwrap_or(0));
-        opened.map(|_| Phi::new(out.get(start..).unwrap_or_default()))
+        let opened = self.attempt(parts, context, |key, aad| key.open_into(&parts, aad, out));
+        // What was opened was appended behind `start`.
+        let plaintext = out.get_mut(start..).unwrap_or_default();
+        if self.shared.observer.is_some() {
+            self.tell_of_lent(context, parts, opened, plaintext);
+        }
+        opened.map(|()| Phi::new(&*plaintext))
     }
 
     /// Turns the sealed bytes that `buffer` holds into their plaintext. The buffer holds PHI from then on: wipe it when
@@ -109,7 +112,9 @@ impl ScopedOpener {
         let header = *buffer.first_chunk().unwrap_or(&[0; f1::HEADER_LEN]);
         let parts = f1::parse_header(&header)?;
         let opened = self.attempt(parts, context, |key, aad| key.open_in_place(aad, buffer));
-        self.tell(context, parts, opened);
+        if self.shared.observer.is_some() {
+            self.tell_of_lent(context, parts, opened, buffer);
+        }
         opened.map(|()| Phi::new(buffer.as_slice()))
     }
 
@@ -117,7 +122,7 @@ impl ScopedOpener {
     fn open_body(&self, parts: Parts<'_>, context: &Context<'_>, body: &mut [u8]) -> Result<usize, OpenError> {
         let opened = self.attempt(parts, context, |key, aad| key.open_named_body(&parts, aad, body));
         if self.shared.observer.is_some() {
-            self.tell_of_lent(context, parts, opened, body);
+            self.tell_of_lent(context, parts, opened.map(drop), body);
         }
         opened
     }
@@ -127,11 +132,11 @@ impl ScopedOpener {
         &self,
         context: &Context<'_>,
         parts: Parts<'_>,
-        opened: Result<usize, OpenError>,
+        opened: Result<(), OpenError>,
         plaintext: &mut [u8],
     ) {
         let lent = Lent::new(plaintext);
-        self.tell(context, parts, opened.map(drop));
+        self.tell(context, parts, opened);
         lent.give_back();
     }
 

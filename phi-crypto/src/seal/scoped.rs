@@ -44,12 +44,12 @@ impl ScopedSealer {
         let plaintext = value.plaintext()?;
         let padding = self.0.padding(plaintext.len())?;
         // The vector stays in the caller, as that of an opened value does.
-        let mut value = Zeroizing::new(f1::framed(&plaintext, padding));
+        let mut value = Zeroizing::new(f1::framed(&plaintext, padding)?);
         self.seal_framed(context, padding, &mut value)?;
         Ok(Sealed::trusted(Bytes::Own(mem::take(&mut *value))))
     }
 
-    /// Seals a message that is framed, in its place.
+    /// Seals a plaintext that is framed, in its place.
     fn seal_framed(&self, context: &Context<'_>, padding: usize, value: &mut [u8]) -> Result<(), SealError> {
         let inner = &*self.0;
         let mut aad = AadBuf::new();

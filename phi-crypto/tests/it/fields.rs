@@ -159,6 +159,11 @@ async fn an_observer_that_panics_leaves_no_plaintext_behind() {
     let open = AssertUnwindSafe(|| opener.open_into(sealed.as_bytes(), &NAME, &mut out).map(drop));
     assert!(catch_unwind(open).is_err());
     assert!(out.len() >= "Ada Lovelace".len() && out.iter().all(|byte| *byte == 0));
+
+    let mut buffer = sealed.into_bytes();
+    let open = AssertUnwindSafe(|| opener.open_in_place(&mut buffer, &NAME).map(drop));
+    assert!(catch_unwind(open).is_err());
+    assert!(buffer.len() == "Ada Lovelace".len() && buffer.iter().all(|byte| *byte == 0));
 }
 
 #[tokio::test]

@@ -149,15 +149,23 @@ impl MessageKey {
         sealed
     }
 
-    /// Seals the message that stands in `value` behind room for a header and before room for a tag, in its place. Its last
-    /// `padding` bytes are padding.
+    /// Seals the plaintext that stands in `value` behind room for a header, and before room for `padding` bytes of padding and
+    /// a tag, in its place; what stands in that room is overwritten.
     ///
     /// # Errors
-    /// As [`seal_padded_into`](Self::seal_padded_into). `value` is then as it was; with [`SealError::Cipher`] it is zeros,
-    /// because the attempt has overwritten the message.
+    /// As [`seal_padded_into`](Self::seal_padded_into), and [`SealError::TooLong`] where `value` lacks the room. `value` is
+    /// then as it was; with [`SealError::Cipher`] it is zeros, because the attempt has overwritten the plaintext.
     #[inline]
     pub fn seal_framed(&self, nonce: Nonce, aad: &[u8], padding: usize, value: &mut [u8]) -> Result<(), SealError> {
-        self.admit(&nonce, value.len().saturating_sub(OVERHEAD + padding), padding)?;
+        let length = padding.checked_add(OVERHEAD).and_then(|room| value.len().checked_sub(room));
+        let length = length.ok_or(SealError::TooLong)?;
+        self.admit(&nonce, length, padding)?;
+        if padding > 0
+            && let Some(room) = value.get_mut(HEADER_LEN + length..)
+        {
+            room.fill(0);
+            room.iter_mut().take(1).for_each(|mark| *mark = MARK);
+        }
         if let Some((name, rest)) = value.split_first_chunk_mut()
             && let Some(place) = rest.first_chunk_mut()
         {
@@ -188,13 +196,9 @@ impl MessageKey {
             buffer.zeroize();
             *buffer = grown;
         }
-        // The plaintext moves up by a header, which overwrites what it leaves in front; behind it follow padding and tag.
+        // The plaintext moves up by a header, which overwrites what it leaves in front; padding and tag overwrite the rest.
         buffer.resize(needed, 0);
         buffer.copy_within(..length, HEADER_LEN);
-        if let Some(tail) = buffer.get_mut(HEADER_LEN + length..) {
-            tail.fill(0);
-            tail.iter_mut().take(padding.min(1)).for_each(|first| *first = MARK);
-        }
         let sealed = self.seal_framed(nonce, aad, padding, buffer);
         if sealed.is_err() {
             buffer.clear();
@@ -220,9 +224,12 @@ impl MessageKey {
     /// # Errors
     /// As [`open`](Self::open); `out` is then as it was.
     pub fn open_into(&self, parts: &Parts<'_>, aad: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
+        if !self.is_named_by(parts) {
+            return Err(OpenError);
+        }
         let start = out.len();
         out.extend_from_slice(parts.body());
-        let opened = self.open_body(parts, aad, out.get_mut(start..).unwrap_or_default());
+        let opened = self.open_named_body(parts, aad, out.get_mut(start..).unwrap_or_default());
         out.truncate(start + opened.unwrap_or(0));
         opened.map(drop)
     }

@@ -170,16 +170,21 @@ pub fn parse_header(header: &[u8; HEADER_LEN]) -> Result<Parts<'_>, FormatError>
     Ok(Parts { suite: Suite::from_byte(suite)?, header, body: &[] })
 }
 
-/// A plaintext with its padding between room for a header and room for a tag, as [`MessageKey::seal_framed`] takes it.
+/// A plaintext between room for a header and room for `padding` bytes and a tag, as [`MessageKey::seal_framed`] takes it.
+///
+/// # Errors
+/// [`SealError::TooLong`] where one of them is longer than [`MAX_PLAINTEXT`].
 #[inline]
-#[must_use]
-pub fn framed(plaintext: &[u8], padding: usize) -> Vec<u8> {
-    let mut value = Vec::with_capacity(OVERHEAD + plaintext.len() + padding);
+pub fn framed(plaintext: &[u8], padding: usize) -> Result<Vec<u8>, SealError> {
+    if plaintext.len() > MAX_PLAINTEXT || padding > MAX_PLAINTEXT {
+        return Err(SealError::TooLong);
+    }
+    let length = OVERHEAD + plaintext.len() + padding;
+    let mut value = Vec::with_capacity(length);
     value.extend_from_slice(&[0; HEADER_LEN]);
     value.extend_from_slice(plaintext);
-    padding::pad(&mut value, padding);
-    value.extend_from_slice(&[0; TAG_LEN]);
-    value
+    value.resize(length, 0);
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -285,7 +290,7 @@ mod tests {
                 let sealed = out.split_off(6);
                 assert_eq!(open(&sealed, b"aad").unwrap().as_slice(), plaintext);
 
-                let mut value = framed(plaintext, padding);
+                let mut value = framed(plaintext, padding).unwrap();
                 key.seal_framed(nonce(), b"aad", padding, &mut value).unwrap();
                 assert!(backend.draws_nonces() || value == sealed);
                 let parts = parse(&value).unwrap();
@@ -309,12 +314,22 @@ mod tests {
             assert_eq!(key.seal_in_place(nonce(), b"", wrong, &mut out), Err(SealError::TooLong));
             assert_eq!(key.seal_in_place(nonce(), b"", MAX_PLAINTEXT + 1, &mut out), Err(SealError::TooLong));
             assert_eq!(out, b"before");
-            for short in 0..OVERHEAD {
+            let least = wrong ^ 1;
+            for short in 0..OVERHEAD + least {
                 let mut value = vec![1; short];
-                let padding = wrong ^ 1;
-                assert!(key.seal_framed(nonce(), b"", padding, &mut value).is_err(), "{short}");
-                assert_eq!(value, vec![0; short], "{short}");
+                assert_eq!(key.seal_framed(nonce(), b"", least, &mut value), Err(SealError::TooLong), "{short}");
+                assert_eq!(value, vec![1; short], "{short}");
             }
+            let framed = framed(b"x", 1).unwrap();
+            for padding in [wrong, MAX_PLAINTEXT + 1, usize::MAX] {
+                let mut value = framed.clone();
+                assert_eq!(key.seal_framed(nonce(), b"", padding, &mut value), Err(SealError::TooLong));
+                assert_eq!(value, framed);
+            }
+            // Whatever stood in the room, what is sealed opens.
+            let mut value = [&[7; HEADER_LEN][..], b"Ada", &vec![9; least], &[7; TAG_LEN]].concat();
+            key.seal_framed(nonce(), b"aad", least, &mut value).unwrap();
+            assert_eq!(open(&value, b"aad").unwrap().as_slice(), b"Ada");
         }
     }
 
@@ -385,6 +400,8 @@ mod tests {
         let mut out = Vec::new();
         let long = vec![0; MAX_PLAINTEXT + 1];
         assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError::TooLong));
+        assert_eq!(framed(&long, 0), Err(SealError::TooLong));
+        assert_eq!(framed(b"", usize::MAX), Err(SealError::TooLong));
         assert!(key.seal(Nonce::random().unwrap(), b"", &long).is_err());
         assert_eq!(out.capacity(), 0);
     }
@@ -398,9 +415,16 @@ mod tests {
                 true => (Nonce::random().unwrap(), SealError::NotApproved(backend::NotApproved::ChosenNonce)),
                 false => (Nonce::drawn_by_backend(), SealError::NoNonce),
             };
+            let again = || match backend.draws_nonces() {
+                true => Nonce::random().unwrap(),
+                false => Nonce::drawn_by_backend(),
+            };
             let mut buffer = b"before".to_vec();
             assert_eq!(key.seal_in_place(wrong, b"", 0, &mut buffer), Err(why), "{backend:?}");
             assert_eq!(buffer, b"before");
+            let mut value = framed(b"before", 0).unwrap();
+            assert_eq!(key.seal_framed(again(), b"", 0, &mut value), Err(why), "{backend:?}");
+            assert_eq!(value, framed(b"before", 0).unwrap());
             let values = [(); 2].map(|()| key.seal(Nonce::of(backend).unwrap(), b"", b"x").unwrap());
             assert_ne!(values[0], values[1], "{backend:?}");
         }

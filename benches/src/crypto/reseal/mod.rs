@@ -85,8 +85,8 @@ trait Raw {
 }
 
 pub(super) fn run(report: &mut Report, effort: Effort) -> Result<()> {
-    // One thread for the job and its connection, which looks at the socket after every step: the server has the other core
-    // of a small machine, and nobody waits for a thread to be woken.
+    // One thread for the job and its connection, which looks at the socket after every step: the server, or SQLite's own
+    // thread, has the other core of a small machine.
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).enable_all().build()?;
     let rows = if effort.is_quick() { 10_000 } else { 100_000 };
     runtime.block_on(async {

@@ -72,7 +72,7 @@ impl Key {
     }
 }
 
-/// A row as it was read: the written columns, then those read as text, by the places of the layout.
+/// A row as it was read, or is known to be: the written columns, then those read as text, by the places of the layout.
 pub(super) struct Row {
     pub(super) key: Key,
     pub(super) written: Vec<Option<Vec<u8>>>,
