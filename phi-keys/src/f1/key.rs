@@ -252,6 +252,9 @@ impl MessageKey {
     ///
     /// # Errors
     /// As [`open_body`](Self::open_body).
+    ///
+    /// # Panics
+    /// In a build with debug assertions, where the value is not named by this key.
     #[inline]
     pub fn open_named_body(&self, parts: &Parts<'_>, aad: &[u8], body: &mut [u8]) -> Result<usize, OpenError> {
         debug_assert!(self.is_named_by(parts), "the key is looked up by the name");
