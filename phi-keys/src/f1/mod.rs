@@ -392,6 +392,12 @@ mod tests {
         let mut body = parts.body().to_vec();
         assert_eq!(other.open_body(&parts, b"aad", &mut body), Err(OpenError));
         assert_eq!(body, parts.body(), "what names another key is not touched");
+        // Nor does a buffer without room grow for it, which would leave what it held behind.
+        let mut full = b"before".to_vec();
+        full.shrink_to_fit();
+        let capacity = full.capacity();
+        assert_eq!(other.open_into(&parts, b"aad", &mut full), Err(OpenError));
+        assert_eq!((full.as_slice(), full.capacity()), (&b"before"[..], capacity));
     }
 
     #[test]
