@@ -79,15 +79,30 @@ impl Area {
         fs::create_dir_all(&folder)?;
 
         let excluded = self.listed(&["--no-config"])?.saturating_sub(self.listed(&[])?);
-        // First without what is slow: documentation, where each example is a program, and the slow tests.
-        let mut quick = self.testing(&folder)?;
-        quick.env("PHI_TEST_CRASH_ITERATIONS", "1").args(["--cargo-arg=--tests", "--", "--"]);
-        let first = counted(quick.args(self.slow.iter().flat_map(|name| ["--skip", name])))?;
-        // Only what everything lets through has survived.
-        let last =
-            if first.undecided() == 0 { Counts::default() } else { counted(self.testing(&folder)?.arg("--iterate"))? };
-        let said = first.with_last(&last).to_string() + &format!(", {excluded} more excluded as equivalent");
-        if last.missed == 0 { Ok(said) } else { Err(said.into()) }
+        // First the unit tests, then all tests that are not slow, then everything: also the documentation, where each example is
+        // a program. Only what one lets through meets the next, and only what everything lets through has survived.
+        let mut counts: Option<Counts> = None;
+        for stage in [Some("--lib"), Some("--tests"), None] {
+            if counts.as_ref().is_some_and(|counts| counts.undecided() == 0) {
+                break;
+            }
+            let mut mutants = self.testing(&folder)?;
+            if counts.is_some() {
+                mutants.arg("--iterate");
+            }
+            if let Some(tests) = stage {
+                mutants.env("PHI_TEST_CRASH_ITERATIONS", "1").arg(format!("--cargo-arg={tests}")).args(["--", "--"]);
+                mutants.args(self.slow.iter().flat_map(|name| ["--skip", name]));
+            }
+            let now = counted(&mut mutants)?;
+            counts = Some(match counts {
+                Some(before) => before.with_last(&now),
+                None => now,
+            });
+        }
+        let counts = counts.unwrap_or_default();
+        let said = counts.to_string() + &format!(", {excluded} more excluded as equivalent");
+        if counts.missed == 0 { Ok(said) } else { Err(said.into()) }
     }
 
     /// How many mutants there are, by the options.
