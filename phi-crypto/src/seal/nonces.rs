@@ -24,6 +24,7 @@ pub(super) enum Randomness {
 }
 
 impl Randomness {
+    #[inline]
     pub(super) fn bytes<const N: usize>(&self) -> Result<[u8; N], SealError> {
         let mut out = [0; N];
         match self {
@@ -46,6 +47,7 @@ pub(super) enum Run<'e> {
 }
 
 impl<'e> Run<'e> {
+    #[inline]
     pub(super) fn begin(epoch: &'e Epoch, randomness: &Randomness) -> Result<Self, SealError> {
         if epoch.key.draws_nonces() {
             return Ok(Self::Drawn);

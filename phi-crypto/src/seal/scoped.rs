@@ -4,13 +4,13 @@ use core::ops::Deref;
 use core::{fmt, mem};
 use std::sync::{Arc, OnceLock};
 
-use phi_keys::f1::{self, MAX_PLAINTEXT};
+use phi_keys::f1::{self, MAX_PLAINTEXT, Nonce};
 use phi_keys::{DataKey, KeyId, Scope};
 use zeroize::Zeroizing;
 
 use super::batch::Fixed;
 use super::epoch::{Epoch, EpochCell};
-use super::nonces::Run;
+use super::nonces::{Randomness, Run};
 use super::{SealError, Shared};
 use crate::aad::{AadBuf, ScopeAad};
 use crate::bytes::Bytes;
@@ -42,23 +42,15 @@ impl ScopedSealer {
     #[inline(always)]
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
-        let padding = self.0.padding(plaintext.len())?;
+        let inner = &*self.0;
+        let padding = inner.padding(plaintext.len())?;
         // The vector stays in the caller, as that of an opened value does.
         let mut value = Zeroizing::new(f1::framed(&plaintext, padding)?);
-        self.seal_framed(context, padding, &mut value)?;
-        Ok(Sealed::trusted(Bytes::Own(mem::take(&mut *value))))
-    }
-
-    /// Seals a plaintext that is framed, in its place.
-    fn seal_framed(&self, context: &Context<'_>, padding: usize, value: &mut [u8]) -> Result<(), SealError> {
-        let inner = &*self.0;
         let mut aad = AadBuf::new();
-        let aad = inner.aad.write(context, &mut aad)?;
-        let epoch = inner.reserve(1, value.len().saturating_sub(f1::OVERHEAD))?;
-        let plaintext =
-            value.get(f1::HEADER_LEN..value.len().saturating_sub(f1::TAG_LEN + padding)).unwrap_or_default();
-        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, plaintext, padding);
-        epoch.key.seal_framed(nonce, aad, padding, value).map_err(SealError::from)
+        let fixed = inner.fix(context, &mut aad, plaintext.len() + padding)?;
+        let nonce = fixed.draw(&plaintext, padding)?;
+        fixed.seal_framed(nonce, padding, &mut value)?;
+        Ok(Sealed::trusted(Bytes::Own(mem::take(&mut *value))))
     }
 
     /// Seals one plaintext and appends the sealed bytes to `out`: 57 more than the plaintext, and its padding where the
@@ -68,14 +60,14 @@ impl ScopedSealer {
     ///
     /// # Errors
     /// As [`seal`](Self::seal); `out` is then as it was.
+    #[inline(always)]
     pub fn seal_into(&self, plaintext: &[u8], context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
         let inner = &*self.0;
         let padding = inner.padding(plaintext.len())?;
         let mut aad = AadBuf::new();
-        let aad = inner.aad.write(context, &mut aad)?;
-        let epoch = inner.reserve(1, plaintext.len() + padding)?;
-        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, plaintext, padding);
-        epoch.key.seal_padded_into(nonce, aad, plaintext, padding, out).map_err(SealError::from)
+        let fixed = inner.fix(context, &mut aad, plaintext.len() + padding)?;
+        let nonce = fixed.draw(plaintext, padding)?;
+        fixed.seal_into(nonce, plaintext, padding, out)
     }
 
     /// Turns the plaintext that `buffer` holds into its sealed bytes.
@@ -86,14 +78,14 @@ impl ScopedSealer {
     /// # Errors
     /// As [`seal`](Self::seal). `buffer` then still holds the plaintext; with [`SealError::Cipher`] it is empty, because the
     /// attempt has overwritten it.
+    #[inline(always)]
     pub fn seal_in_place(&self, buffer: &mut Vec<u8>, context: &Context<'_>) -> Result<(), SealError> {
         let inner = &*self.0;
         let padding = inner.padding(buffer.len())?;
         let mut aad = AadBuf::new();
-        let aad = inner.aad.write(context, &mut aad)?;
-        let epoch = inner.reserve(1, buffer.len() + padding)?;
-        let nonce = Run::begin(&epoch, &inner.shared.randomness)?.draw(aad, buffer, padding);
-        epoch.key.seal_in_place(nonce, aad, padding, buffer).map_err(SealError::from)
+        let fixed = inner.fix(context, &mut aad, buffer.len() + padding)?;
+        let nonce = fixed.draw(buffer, padding)?;
+        fixed.seal_in_place(nonce, padding, buffer)
     }
 
     /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. (A validated
@@ -174,6 +166,12 @@ impl Inner {
         Ok(self.shared.padding.map_or(0, |policy| policy.of(length)))
     }
 
+    /// Fixes what is bound to a message of so many bytes, and takes room for it.
+    fn fix<'m>(&'m self, context: &Context<'_>, aad: &'m mut AadBuf, bytes: usize) -> Result<Message<'m>, SealError> {
+        let aad = self.aad.write(context, aad)?;
+        Ok(Message { aad, epoch: self.reserve(1, bytes)?, randomness: &self.shared.randomness })
+    }
+
     /// Checks the lease and takes room in the current epoch.
     #[inline]
     fn reserve(&self, messages: usize, bytes: usize) -> Result<Current<'_>, SealError> {
@@ -192,6 +190,34 @@ impl Inner {
         })?;
         first.get_or_init(|| Arc::clone(&epoch));
         Ok(Current::Found(epoch))
+    }
+}
+
+/// A message that is fixed, so that its nonce may be drawn.
+struct Message<'m> {
+    aad: &'m [u8],
+    epoch: Current<'m>,
+    randomness: &'m Randomness,
+}
+
+impl Message<'_> {
+    /// Draws the nonce, in the function that seals: returning from one takes long after a system call, because the processor has
+    /// forgotten where to.
+    #[inline(always)]
+    fn draw(&self, plaintext: &[u8], padding: usize) -> Result<Nonce, SealError> {
+        Ok(Run::begin(&self.epoch, self.randomness)?.draw(self.aad, plaintext, padding))
+    }
+
+    fn seal_framed(&self, nonce: Nonce, padding: usize, value: &mut [u8]) -> Result<(), SealError> {
+        self.epoch.key.seal_framed(nonce, self.aad, padding, value).map_err(SealError::from)
+    }
+
+    fn seal_into(&self, nonce: Nonce, plaintext: &[u8], padding: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
+        self.epoch.key.seal_padded_into(nonce, self.aad, plaintext, padding, out).map_err(SealError::from)
+    }
+
+    fn seal_in_place(&self, nonce: Nonce, padding: usize, buffer: &mut Vec<u8>) -> Result<(), SealError> {
+        self.epoch.key.seal_in_place(nonce, self.aad, padding, buffer).map_err(SealError::from)
     }
 }
 

@@ -89,7 +89,6 @@ mod signing;
 
 use core::fmt;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
@@ -103,7 +102,7 @@ pub(crate) use signing::Ed25519Key;
 
 use crate::derive::KEY_LEN;
 use crate::f1::Suite;
-use crate::random::NoRandomness;
+use crate::random::{self, NoRandomness};
 
 /// A cryptographic module; *ring* unless chosen otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -200,15 +199,17 @@ impl Backend {
     ///
     /// # Errors
     /// [`NoRandomness`] when there are none.
+    #[inline]
     pub fn fill(self, out: &mut [u8]) -> Result<(), NoRandomness> {
         match self.0 {
-            Which::Ring => SystemRandom::new().fill(out).map_err(|_| NoRandomness),
+            Which::Ring => random::fill(out),
             #[cfg(feature = "fips")]
             Which::Fips => fips::fill(out),
         }
     }
 
     /// Fresh random bytes that are not secret, such as a salt.
+    #[inline]
     pub(crate) fn bytes<const N: usize>(self) -> Result<[u8; N], NoRandomness> {
         let mut out = [0; N];
         self.fill(&mut out)?;
