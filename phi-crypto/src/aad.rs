@@ -142,6 +142,8 @@ impl ScopeAad {
         if self.write_usual(context, &mut out.usual).is_some() {
             return Ok(&out.usual);
         }
+        // What was written last is found by this.
+        out.usual.clear();
         self.write_any(context, out.any.get_or_insert_with(Encoding::new))
     }
 
@@ -245,6 +247,15 @@ pub(crate) struct AadBuf {
 impl AadBuf {
     pub(crate) const fn new() -> Self {
         Self { usual: Usual::new_const(), any: None }
+    }
+
+    /// The associated data that was written last.
+    #[inline]
+    pub(crate) fn written(&self) -> &[u8] {
+        match &self.any {
+            Some(any) if self.usual.is_empty() => any.as_slice(),
+            _ => &self.usual,
+        }
     }
 }
 
@@ -421,6 +432,7 @@ mod tests {
                     let fresh = of(&named).unwrap();
                     assert_eq!(scope.write(context, &mut AadBuf::new()).unwrap(), fresh, "{context:?}");
                     assert_eq!(scope.write(context, &mut buffer).unwrap(), fresh, "{context:?}");
+                    assert_eq!(buffer.written(), fresh, "{context:?}");
                 }
             }
         }

@@ -7,7 +7,7 @@ use core::ops::Deref;
 use core::{fmt, mem};
 
 use phi_types::Phi;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 #[cfg(feature = "serde")]
 pub use json::{Json, JsonRef};
@@ -57,7 +57,24 @@ pub struct Plaintext<'a>(Bytes<'a>);
 
 enum Bytes<'a> {
     Borrowed(&'a [u8]),
-    Owned(Zeroizing<Vec<u8>>),
+    Owned(Wiped),
+}
+
+/// A vector that is wiped when dropped, by a function: that of `Zeroizing` would stand wherever a value is sealed, in loops.
+pub(crate) struct Wiped(pub(crate) Vec<u8>);
+
+impl Drop for Wiped {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.capacity() > 0 {
+            wipe(&mut self.0);
+        }
+    }
+}
+
+#[inline(never)]
+fn wipe(bytes: &mut Vec<u8>) {
+    bytes.zeroize();
 }
 
 impl<'a> From<&'a [u8]> for Plaintext<'a> {
@@ -68,7 +85,7 @@ impl<'a> From<&'a [u8]> for Plaintext<'a> {
 
 impl From<Vec<u8>> for Plaintext<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Bytes::Owned(Zeroizing::new(bytes)))
+        Self(Bytes::Owned(Wiped(bytes)))
     }
 }
 
@@ -78,7 +95,7 @@ impl Deref for Plaintext<'_> {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Bytes::Borrowed(bytes) => bytes,
-            Bytes::Owned(bytes) => bytes,
+            Bytes::Owned(Wiped(bytes)) => bytes,
         }
     }
 }

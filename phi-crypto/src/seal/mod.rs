@@ -3,6 +3,7 @@
 mod batch;
 mod epoch;
 mod error;
+mod message;
 mod nonces;
 mod padding;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

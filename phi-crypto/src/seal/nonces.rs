@@ -1,7 +1,7 @@
 //! Nonces of one call: random, or of randomness and message together.
 
 use phi_keys::backend::Backend;
-use phi_keys::f1::{HEDGE_LEN, Nonce, NonceKey, NonceRun};
+use phi_keys::f1::{HEDGE_LEN, NONCE_LEN, Nonce, NonceKey, NonceRun};
 
 use super::SealError;
 use super::epoch::Epoch;
@@ -25,14 +25,46 @@ pub(super) enum Randomness {
 
 impl Randomness {
     #[inline]
+    fn fill(&self, out: &mut [u8]) -> Result<(), SealError> {
+        match self {
+            Self::System(backend) => backend.fill(out).map_err(|_| SealError::NoRandomness),
+            #[cfg(test)]
+            Self::Replayed(next) => {
+                out.fill(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn bytes<const N: usize>(&self) -> Result<[u8; N], SealError> {
         let mut out = [0; N];
-        match self {
-            Self::System(backend) => backend.fill(&mut out).map_err(|_| SealError::NoRandomness)?,
-            #[cfg(test)]
-            Self::Replayed(next) => out.fill(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
-        }
+        self.fill(&mut out)?;
         Ok(out)
+    }
+}
+
+/// The random start of a run, which serves one.
+pub(super) struct Start {
+    bytes: [u8; NONCE_LEN],
+    /// Whether it has yet to be drawn. Never where the run needs none.
+    is_due: bool,
+}
+
+impl Start {
+    /// Of a run in an epoch.
+    #[inline]
+    pub(super) const fn of(epoch: &Epoch) -> Self {
+        Self { bytes: [0; NONCE_LEN], is_due: epoch.nonces.is_none() && !epoch.key.draws_nonces() }
+    }
+
+    /// Draws it. Every message of the run must be fixed.
+    #[inline(always)]
+    pub(super) fn draw(&mut self, randomness: &Randomness) -> Result<(), SealError> {
+        if self.is_due {
+            randomness.fill(&mut self.bytes)?;
+            self.is_due = false;
+        }
+        Ok(())
     }
 }
 
@@ -47,13 +79,23 @@ pub(super) enum Run<'e> {
 }
 
 impl<'e> Run<'e> {
-    #[inline]
     pub(super) fn begin(epoch: &'e Epoch, randomness: &Randomness) -> Result<Self, SealError> {
+        let mut start = Start::of(epoch);
+        start.draw(randomness)?;
+        Self::from(start, epoch, randomness)
+    }
+
+    /// Of a start that was drawn.
+    #[inline]
+    pub(super) fn from(start: Start, epoch: &'e Epoch, randomness: &Randomness) -> Result<Self, SealError> {
+        if start.is_due {
+            return Err(SealError::NoRandomness);
+        }
         if epoch.key.draws_nonces() {
             return Ok(Self::Drawn);
         }
         Ok(match &epoch.nonces {
-            None => Self::Counted(NonceRun::dangerous_from_start(randomness.bytes()?)),
+            None => Self::Counted(NonceRun::dangerous_from_start(start.bytes)),
             Some(key) => {
                 Self::Hedged { key, random: randomness.bytes()?, count: u128::from_be_bytes(randomness.bytes()?) }
             }

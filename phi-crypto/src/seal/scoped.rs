@@ -1,20 +1,19 @@
 //! The synchronous half of sealing.
 
-use core::ops::Deref;
 use core::{fmt, mem};
 use std::sync::{Arc, OnceLock};
 
-use phi_keys::f1::{self, MAX_PLAINTEXT, Nonce};
+use phi_keys::f1::{self, MAX_PLAINTEXT};
 use phi_keys::{DataKey, KeyId, Scope};
-use zeroize::Zeroizing;
 
 use super::batch::Fixed;
 use super::epoch::{Epoch, EpochCell};
-use super::nonces::{Randomness, Run};
+use super::message::{Current, Message};
 use super::{SealError, Shared};
 use crate::aad::{AadBuf, ScopeAad};
 use crate::bytes::Bytes;
 use crate::file::Grant;
+use crate::plaintext::Wiped;
 use crate::{Context, ContextError, Sealable, Sealed};
 
 /// Seals values of one patient or group. Cheap to clone, and usable from any number of threads at once.
@@ -42,15 +41,15 @@ impl ScopedSealer {
     #[inline(always)]
     pub fn seal<V: Sealable + ?Sized>(&self, value: &V, context: &Context<'_>) -> Result<Sealed<V::Opens>, SealError> {
         let plaintext = value.plaintext()?;
-        let inner = &*self.0;
-        let padding = inner.padding(plaintext.len())?;
+        let padding = self.0.padding(plaintext.len())?;
         // The vector stays in the caller, as that of an opened value does.
-        let mut value = Zeroizing::new(f1::framed(&plaintext, padding)?);
-        let mut aad = AadBuf::new();
-        let fixed = inner.fix(context, &mut aad, plaintext.len() + padding)?;
-        let nonce = fixed.draw(&plaintext, padding)?;
-        fixed.seal_framed(nonce, padding, &mut value)?;
-        Ok(Sealed::trusted(Bytes::Own(mem::take(&mut *value))))
+        let Some(framed) = f1::framed(&plaintext, padding) else { return Err(SealError::TooLarge) };
+        let mut value = Wiped(framed);
+        let mut message = Message::new(&self.0);
+        message.fix(context, plaintext.len() + padding)?;
+        message.draw()?;
+        message.seal_framed(&plaintext, padding, &mut value.0)?;
+        Ok(Sealed::trusted(Bytes::Own(mem::take(&mut value.0))))
     }
 
     /// Seals one plaintext and appends the sealed bytes to `out`: 57 more than the plaintext, and its padding where the
@@ -62,12 +61,11 @@ impl ScopedSealer {
     /// As [`seal`](Self::seal); `out` is then as it was.
     #[inline(always)]
     pub fn seal_into(&self, plaintext: &[u8], context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
-        let inner = &*self.0;
-        let padding = inner.padding(plaintext.len())?;
-        let mut aad = AadBuf::new();
-        let fixed = inner.fix(context, &mut aad, plaintext.len() + padding)?;
-        let nonce = fixed.draw(plaintext, padding)?;
-        fixed.seal_into(nonce, plaintext, padding, out)
+        let padding = self.0.padding(plaintext.len())?;
+        let mut message = Message::new(&self.0);
+        message.fix(context, plaintext.len() + padding)?;
+        message.draw()?;
+        message.seal_into(plaintext, padding, out)
     }
 
     /// Turns the plaintext that `buffer` holds into its sealed bytes.
@@ -80,12 +78,11 @@ impl ScopedSealer {
     /// attempt has overwritten it.
     #[inline(always)]
     pub fn seal_in_place(&self, buffer: &mut Vec<u8>, context: &Context<'_>) -> Result<(), SealError> {
-        let inner = &*self.0;
-        let padding = inner.padding(buffer.len())?;
-        let mut aad = AadBuf::new();
-        let fixed = inner.fix(context, &mut aad, buffer.len() + padding)?;
-        let nonce = fixed.draw(buffer, padding)?;
-        fixed.seal_in_place(nonce, padding, buffer)
+        let padding = self.0.padding(buffer.len())?;
+        let mut message = Message::new(&self.0);
+        message.fix(context, buffer.len() + padding)?;
+        message.draw()?;
+        message.seal_in_place(padding, buffer)
     }
 
     /// Seals many values for less than one call each: they share one draw of randomness, and small ones a buffer. (A validated
@@ -166,15 +163,9 @@ impl Inner {
         Ok(self.shared.padding.map_or(0, |policy| policy.of(length)))
     }
 
-    /// Fixes what is bound to a message of so many bytes, and takes room for it.
-    fn fix<'m>(&'m self, context: &Context<'_>, aad: &'m mut AadBuf, bytes: usize) -> Result<Message<'m>, SealError> {
-        let aad = self.aad.write(context, aad)?;
-        Ok(Message { aad, epoch: self.reserve(1, bytes)?, randomness: &self.shared.randomness })
-    }
-
     /// Checks the lease and takes room in the current epoch.
     #[inline]
-    fn reserve(&self, messages: usize, bytes: usize) -> Result<Current<'_>, SealError> {
+    pub(super) fn reserve(&self, messages: usize, bytes: usize) -> Result<Current<'_>, SealError> {
         let Self { shared, data, epochs, first, .. } = self;
         let now = data.live_at().ok_or(SealError::LeaseEnded)?;
         let room = (u64::try_from(messages), u64::try_from(bytes));
@@ -190,51 +181,6 @@ impl Inner {
         })?;
         first.get_or_init(|| Arc::clone(&epoch));
         Ok(Current::Found(epoch))
-    }
-}
-
-/// A message that is fixed, so that its nonce may be drawn.
-struct Message<'m> {
-    aad: &'m [u8],
-    epoch: Current<'m>,
-    randomness: &'m Randomness,
-}
-
-impl Message<'_> {
-    /// Draws the nonce, in the function that seals: returning from one takes long after a system call, because the processor has
-    /// forgotten where to.
-    #[inline(always)]
-    fn draw(&self, plaintext: &[u8], padding: usize) -> Result<Nonce, SealError> {
-        Ok(Run::begin(&self.epoch, self.randomness)?.draw(self.aad, plaintext, padding))
-    }
-
-    fn seal_framed(&self, nonce: Nonce, padding: usize, value: &mut [u8]) -> Result<(), SealError> {
-        self.epoch.key.seal_framed(nonce, self.aad, padding, value).map_err(SealError::from)
-    }
-
-    fn seal_into(&self, nonce: Nonce, plaintext: &[u8], padding: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
-        self.epoch.key.seal_padded_into(nonce, self.aad, plaintext, padding, out).map_err(SealError::from)
-    }
-
-    fn seal_in_place(&self, nonce: Nonce, padding: usize, buffer: &mut Vec<u8>) -> Result<(), SealError> {
-        self.epoch.key.seal_in_place(nonce, self.aad, padding, buffer).map_err(SealError::from)
-    }
-}
-
-/// The epoch to seal in.
-enum Current<'s> {
-    Known(&'s Epoch),
-    Found(Arc<Epoch>),
-}
-
-impl Deref for Current<'_> {
-    type Target = Epoch;
-
-    fn deref(&self) -> &Epoch {
-        match self {
-            Self::Known(epoch) => epoch,
-            Self::Found(epoch) => epoch,
-        }
     }
 }
 

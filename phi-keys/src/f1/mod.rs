@@ -170,21 +170,20 @@ pub fn parse_header(header: &[u8; HEADER_LEN]) -> Result<Parts<'_>, FormatError>
     Ok(Parts { suite: Suite::from_byte(suite)?, header, body: &[] })
 }
 
-/// A plaintext between room for a header and room for `padding` bytes and a tag, as [`MessageKey::seal_framed`] takes it.
-///
-/// # Errors
-/// [`SealError::TooLong`] where one of them is longer than [`MAX_PLAINTEXT`].
+/// A plaintext between room for a header and room for `padding` bytes and a tag, as [`MessageKey::seal_framed`] takes it;
+/// `None` where one of them is longer than [`MAX_PLAINTEXT`].
 #[inline]
-pub fn framed(plaintext: &[u8], padding: usize) -> Result<Vec<u8>, SealError> {
+#[must_use]
+pub fn framed(plaintext: &[u8], padding: usize) -> Option<Vec<u8>> {
     if plaintext.len() > MAX_PLAINTEXT || padding > MAX_PLAINTEXT {
-        return Err(SealError::TooLong);
+        return None;
     }
     let length = OVERHEAD + plaintext.len() + padding;
     let mut value = Vec::with_capacity(length);
     value.extend_from_slice(&[0; HEADER_LEN]);
     value.extend_from_slice(plaintext);
     value.resize(length, 0);
-    Ok(value)
+    Some(value)
 }
 
 #[cfg(test)]
@@ -406,8 +405,8 @@ mod tests {
         let mut out = Vec::new();
         let long = vec![0; MAX_PLAINTEXT + 1];
         assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError::TooLong));
-        assert_eq!(framed(&long, 0), Err(SealError::TooLong));
-        assert_eq!(framed(b"", usize::MAX), Err(SealError::TooLong));
+        assert_eq!(framed(&long, 0), None);
+        assert_eq!(framed(b"", usize::MAX), None);
         assert!(key.seal(Nonce::random().unwrap(), b"", &long).is_err());
         assert_eq!(out.capacity(), 0);
     }
