@@ -7,8 +7,10 @@ use std::sync::Barrier;
 
 use fork::Fork;
 use phi_keys::backend::Backend;
+use phi_keys::f1;
 use phi_keys::{EphemeralKeyring, MemoryKeyStore};
 
+use super::message::Message;
 use super::*;
 use crate::{Context, Opener, Sealed};
 
@@ -52,6 +54,21 @@ async fn an_epoch_holds_so_many_bytes_and_no_more() {
     let sealed: Vec<_> = (0..6).map(|_| sealer.seal("four", &PLACE).unwrap()).collect();
     assert_eq!(runs(&sealed), [2, 2, 2]);
     assert_eq!(sealer.seal("eleven bytes", &PLACE), Err(SealError::TooLarge));
+}
+
+#[tokio::test]
+async fn no_start_serves_undrawn_or_twice() {
+    let sealer = sealer(LIMITS).await;
+    let mut value = f1::framed(b"x", 0).unwrap();
+    let mut message = Message::new(&sealer.0);
+    assert_eq!(message.seal_framed(b"x", 0, &mut value), Err(SealError::NoRandomness), "not fixed");
+    message.fix(&PLACE, 1).unwrap();
+    assert_eq!(message.seal_framed(b"x", 0, &mut value), Err(SealError::NoRandomness), "not drawn");
+    message.fix(&PLACE, 1).unwrap();
+    message.draw().unwrap();
+    message.seal_framed(b"x", 0, &mut value).unwrap();
+    let mut second = f1::framed(b"y", 0).unwrap();
+    assert_eq!(message.seal_framed(b"y", 0, &mut second), Err(SealError::NoRandomness), "sealed already");
 }
 
 #[tokio::test]

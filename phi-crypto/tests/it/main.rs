@@ -34,4 +34,6 @@ mod support;
 #[cfg(all(unix, feature = "tls"))]
 mod tls;
 mod vectors;
+#[cfg(target_os = "linux")]
+mod wiping;
 mod wycheproof;
