@@ -406,7 +406,12 @@ mod tests {
         let long = vec![0; MAX_PLAINTEXT + 1];
         assert_eq!(key.seal_into(Nonce::random().unwrap(), b"", &long, &mut out), Err(SealError::TooLong));
         assert_eq!(framed(&long, 0), None);
+        assert_eq!(framed(b"", MAX_PLAINTEXT + 1), None);
         assert_eq!(framed(b"", usize::MAX), None);
+        for (plaintext, padding) in [(&long[1..], 0), (b"", MAX_PLAINTEXT)] {
+            let length = framed(plaintext, padding).map(|value| value.len());
+            assert_eq!(length, Some(MAX_PLAINTEXT + OVERHEAD), "as long as allowed");
+        }
         assert!(key.seal(Nonce::random().unwrap(), b"", &long).is_err());
         assert_eq!(out.capacity(), 0);
     }
