@@ -47,7 +47,7 @@ const AREAS: &[Area] = &[
             "seal/padding.rs",
             "bytes.rs",
         ],
-        slow: &["every_flipped_bit_and_every_cut", "files_go_both_ways", "tls::", "kill::"],
+        slow: &["every_flipped_bit_and_every_cut", "files_go_both_ways", "tls::", "kill::", "wiping::"],
     },
     Area {
         name: "audit",

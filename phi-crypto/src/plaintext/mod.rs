@@ -66,7 +66,7 @@ pub(crate) struct Wiped(pub(crate) Vec<u8>);
 impl Drop for Wiped {
     #[inline]
     fn drop(&mut self) {
-        if self.0.capacity() > 0 {
+        if self.0.capacity() != 0 {
             wipe(&mut self.0);
         }
     }

@@ -6,7 +6,7 @@
 use core::ops::Deref;
 use std::sync::Arc;
 
-use phi_keys::f1::Nonce;
+use phi_keys::f1::{HEADER_LEN, Nonce};
 
 use super::SealError;
 use super::epoch::Epoch;
@@ -30,6 +30,8 @@ impl<'s> Message<'s> {
 
     /// Fixes what is bound to a plaintext of so many bytes with its padding, and takes room for it.
     pub(super) fn fix(&mut self, context: &Context<'_>, bytes: usize) -> Result<(), SealError> {
+        // What was drawn before does not serve what is fixed now.
+        self.fixed = None;
         self.sealer.aad.write(context, &mut self.aad)?;
         let epoch = self.sealer.reserve(1, bytes)?;
         let start = Start::of(&epoch);
@@ -49,6 +51,11 @@ impl<'s> Message<'s> {
 
     /// Seals the plaintext that is framed in `value`.
     pub(super) fn seal_framed(&mut self, plaintext: &[u8], padding: usize, value: &mut [u8]) -> Result<(), SealError> {
+        debug_assert_eq!(
+            value.get(HEADER_LEN..HEADER_LEN + plaintext.len()),
+            Some(plaintext),
+            "the plaintext is framed"
+        );
         let (epoch, nonce) = self.nonce(plaintext, padding)?;
         epoch.key.seal_framed(nonce, self.aad.written(), padding, value).map_err(SealError::from)
     }

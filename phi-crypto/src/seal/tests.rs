@@ -7,8 +7,7 @@ use std::sync::Barrier;
 
 use fork::Fork;
 use phi_keys::backend::Backend;
-use phi_keys::f1;
-use phi_keys::{EphemeralKeyring, MemoryKeyStore};
+use phi_keys::{EphemeralKeyring, MemoryKeyStore, f1};
 
 use super::message::Message;
 use super::*;
@@ -67,6 +66,14 @@ async fn no_start_serves_undrawn_or_twice() {
     message.fix(&PLACE, 1).unwrap();
     message.draw().unwrap();
     message.seal_framed(b"x", 0, &mut value).unwrap();
+    message.fix(&PLACE, 1).unwrap();
+    message.draw().unwrap();
+    message.fix(&PLACE.pair("a", "b").pair("a", "c"), 1).unwrap_err();
+    let mut second = f1::framed(b"y", 0).unwrap();
+    assert_eq!(message.seal_framed(b"y", 0, &mut second), Err(SealError::NoRandomness), "drawn for another");
+    message.fix(&PLACE, 1).unwrap();
+    message.draw().unwrap();
+    message.seal_framed(b"y", 0, &mut second).unwrap();
     let mut second = f1::framed(b"y", 0).unwrap();
     assert_eq!(message.seal_framed(b"y", 0, &mut second), Err(SealError::NoRandomness), "sealed already");
 }
@@ -242,7 +249,6 @@ async fn a_batch_shares_buffers_and_long_values_have_their_own() {
 #[test]
 fn what_the_cipher_says_is_passed_on() {
     use phi_keys::backend::NotApproved;
-    use phi_keys::f1;
 
     let chosen = NotApproved::ChosenNonce;
     for (said, passed_on) in [
