@@ -9,7 +9,7 @@ use zeroize::Zeroize as _;
 use super::cobblestone::{self, CHUNK, Cipher, MAX_CHUNKS, SEALED_CHUNK, TAG};
 use super::head::{FileHead, SUITE};
 use super::lease::{Lease, Way};
-use super::sealing::Slots;
+use super::sealing::{BATCH, Slots};
 use super::{FileError, length};
 use crate::open::Witness;
 use crate::{Context, ScopedOpener};
@@ -68,6 +68,9 @@ impl FileKey {
 pub(super) struct Opening {
     pub(super) key: FileKey,
     slots: Slots,
+    /// Whether a chunk was opened in the slots: many are then, of a file that is read in small pieces. One that is read in
+    /// large pieces needs a slot for its end.
+    is_windowed: bool,
     /// Opened bytes that nobody has taken, in the buffer.
     opened: Range<usize>,
     /// Sealed bytes behind them that make no chunk yet.
@@ -87,7 +90,8 @@ impl Opening {
     pub(super) fn new(key: FileKey) -> Self {
         Self {
             key,
-            slots: Slots::new(),
+            slots: Slots::none(),
+            is_windowed: false,
             opened: 0..0,
             sealed: 0..0,
             next: 0,
@@ -127,6 +131,8 @@ impl Opening {
     /// The room for sealed bytes, when nothing is [`ready`](Self::ready).
     pub(super) fn room(&mut self) -> &mut [u8] {
         self.move_to_front();
+        // What is held is less than a chunk, or no more would be wanted.
+        self.slots.grow(if self.is_windowed { BATCH } else { 1 }, self.sealed.end);
         self.slots.get_mut(self.sealed.end..).unwrap_or_default()
     }
 
@@ -148,15 +154,16 @@ impl Opening {
         let chunks = sealed.len() / SEALED_CHUNK;
         let held = chunks * SEALED_CHUNK;
         if chunks == 0 || self.next.saturating_add(chunks as u64) >= MAX_CHUNKS {
-            return self.hold(sealed, 0).and_then(|()| self.open(false)).map(|()| 0);
+            self.hold(sealed, 0);
+            return self.open(false).map(|()| 0);
         }
         match self.key.open(self.next, sealed.get_mut(..held).unwrap_or_default()) {
             (_, Err(passing @ (FileError::LeaseEnded | FileError::Keys(_) | FileError::KeyRotated))) => {
-                self.hold(sealed, 0)?;
+                self.hold(sealed, 0);
                 Err(passing)
             }
             (opened, result) => {
-                self.hold(sealed, held)?;
+                self.hold(sealed, held);
                 self.failed = result.err();
                 self.next += chunks as u64;
                 self.position += opened as u64;
@@ -166,12 +173,12 @@ impl Opening {
     }
 
     /// Keeps sealed bytes from `start` on for later.
-    fn hold(&mut self, sealed: &[u8], start: usize) -> Result<(), FileError> {
+    fn hold(&mut self, sealed: &[u8], start: usize) {
         let rest = sealed.get(start..).unwrap_or_default();
-        // No more than the room is ever read at once.
-        self.slots.get_mut(..rest.len()).ok_or(FileError::TooLarge)?.copy_from_slice(rest);
+        self.slots.grow(rest.len().div_ceil(SEALED_CHUNK), 0);
+        // There are as many slots as it takes.
+        self.slots.get_mut(..rest.len()).unwrap_or_default().copy_from_slice(rest);
         (self.opened, self.sealed) = (0..0, 0..rest.len());
-        Ok(())
     }
 
     /// Whether chunks wait for a lease, so that no further bytes are wanted.
@@ -215,6 +222,7 @@ impl Opening {
             Err(refused) => self.failed = Some(refused),
         }
         self.sealed = size..held;
+        self.is_windowed |= chunks > 0;
         self.next += chunks as u64;
         self.opened = self.skip.min(opened)..opened;
         self.skip = 0;

@@ -25,12 +25,23 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new() -> Self {
-        Self::of(BATCH)
+    pub(super) const fn none() -> Self {
+        Self { bytes: Vec::new(), used: 0 }
     }
 
     pub(super) fn of(chunks: usize) -> Self {
         Self { bytes: vec![0; chunks * SEALED_CHUNK], used: 0 }
+    }
+
+    /// Has at least so many slots from now on. Of what they hold the first bytes stay, which must be sealed ones: where the
+    /// allocator moves them, it does not wipe.
+    pub(super) fn grow(&mut self, chunks: usize, sealed: usize) {
+        let length = chunks * SEALED_CHUNK;
+        if self.bytes.len() < length {
+            wipe(self.bytes.get_mut(sealed..self.used).unwrap_or_default());
+            self.bytes.resize(length, 0);
+            self.used = sealed;
+        }
     }
 
     /// Plaintext is or was before this place.
@@ -55,12 +66,14 @@ impl DerefMut for Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        let used = self.used;
-        let used = self.bytes.get_mut(..used).unwrap_or_default();
-        // As sure as `zeroize`, which wipes byte by byte: a batch would take longer than they take to seal.
-        used.fill(0);
-        zeroize::optimization_barrier(used);
+        wipe(self.bytes.get_mut(..self.used).unwrap_or_default());
     }
+}
+
+/// As sure as `zeroize`, which wipes byte by byte: a batch would take longer than they take to seal.
+fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    zeroize::optimization_barrier(bytes);
 }
 
 pub(super) struct Sealing {
@@ -92,7 +105,7 @@ impl Sealing {
         let (cipher, commitment) = Cipher::derive(backend, &input_key, &salt, [&head.header, aad])?;
         head.commitment = commitment;
 
-        let mut slots = Slots::new();
+        let mut slots = Slots::of(BATCH);
         for (to, from) in slots.iter_mut().zip(head.to_bytes()) {
             *to = from;
         }

@@ -159,10 +159,13 @@ async fn nothing_is_left_of_a_file() {
     let clinic = Clinic::new().await;
     let (sealer, opener) = (clinic.sealer("ada").await, clinic.opener("ada").await);
     let place = NAME.record_id(1_u64);
+    // In the first chunk and in one further on.
     let file_of = |marker: Marker| {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(200_000));
-        plaintext.resize(100_000, 7);
-        plaintext.extend((0..LENGTH).map(|place| marker.byte(place)));
+        for end in [1_000, 100_000] {
+            plaintext.resize(end, 7);
+            plaintext.extend((0..LENGTH).map(|place| marker.byte(place)));
+        }
         plaintext.resize(200_000, 7);
         let mut file = sealer.file(Vec::new(), &place).unwrap();
         file.write_all(&plaintext).unwrap();
@@ -178,10 +181,21 @@ async fn nothing_is_left_of_a_file() {
 
     let stored = file_of(Marker(31));
     let mut file = opener.file(stored.as_slice(), &place).unwrap();
-    assert!(file.read(part.as_mut_slice()).unwrap() > 0);
+    file.read_exact(part.as_mut_slice()).unwrap();
+    part.zeroize();
     assert!(looker.finds(&Marker(31)), "opened with the first bytes");
     drop(file);
-    assert!(!looker.finds(&Marker(31)), "left before its end");
+    assert!(!looker.finds(&Marker(31)), "left in its first chunk");
+
+    let stored = file_of(Marker(34));
+    let mut file = opener.file(stored.as_slice(), &place).unwrap();
+    let mut chunk = Zeroizing::new([0; 20_000]);
+    file.read_exact(&mut chunk[..16_384]).unwrap();
+    chunk.zeroize();
+    file.read_exact(&mut chunk[..16_384]).unwrap();
+    assert!(looker.finds(&Marker(34)), "opened with the second chunk");
+    drop(file);
+    assert!(!looker.finds(&Marker(34)), "left in its second chunk");
 
     let mut file = sealer.file(Vec::new(), &place).unwrap();
     file.write_all(&Zeroizing::new(Marker(32).bytes())).unwrap();
