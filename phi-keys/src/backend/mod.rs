@@ -86,6 +86,7 @@ mod error;
 mod fips;
 mod mac;
 mod signing;
+mod system;
 
 use core::fmt;
 
@@ -102,7 +103,7 @@ pub(crate) use signing::Ed25519Key;
 
 use crate::derive::KEY_LEN;
 use crate::f1::Suite;
-use crate::random::{self, NoRandomness};
+use crate::random::NoRandomness;
 
 /// A cryptographic module; *ring* unless chosen otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -202,7 +203,7 @@ impl Backend {
     #[inline]
     pub fn fill(self, out: &mut [u8]) -> Result<(), NoRandomness> {
         match self.0 {
-            Which::Ring => random::fill(out),
+            Which::Ring => system::fill(out),
             #[cfg(feature = "fips")]
             Which::Fips => fips::fill(out),
         }
