@@ -17,7 +17,7 @@ use crate::{Context, ScopedOpener};
 /// Opens a sealed file while it is read, from a source that may be able to seek.
 ///
 /// Every byte that comes out is authentic, and so is the end: reading to the end, or behind it, succeeds only when the last
-/// chunk was opened. After a refusal it goes on refusing. It takes at most 112 KiB of memory whatever the length of the file,
+/// chunk was opened. After a refusal it goes on refusing. It takes about 112 KiB of memory whatever the length of the file,
 /// and 16 KiB where it is read into buffers of 64 KiB.
 ///
 /// **Lease.** The lease of the key is asked before each batch of chunks. When it has ended, reading answers

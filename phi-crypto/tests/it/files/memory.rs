@@ -70,6 +70,20 @@ fn ten_gibibytes_take_less_than_four_mebibytes() {
 }
 
 #[test]
+fn a_file_that_is_read_in_large_pieces_takes_one_chunk() {
+    let (_clinic, sealer, opener) = Runtime::new().unwrap().block_on(patient());
+    let mut file = sealer.file(Vec::new(), &place()).unwrap();
+    file.seal_from(Generated(1 << 20)).unwrap();
+    let stored = file.finish().unwrap();
+    let mut buffer = vec![0; 64 << 10];
+    let counted = allocation_counter::measure(|| {
+        let mut file = opener.file(stored.as_slice(), &place()).unwrap();
+        while file.read(&mut buffer).unwrap() > 0 {}
+    });
+    assert!(counted.bytes_max < 20 << 10, "{} bytes", counted.bytes_max);
+}
+
+#[test]
 fn a_pipe_that_nobody_reads_is_an_error() {
     let (_clinic, sealer, _opener) = Runtime::new().unwrap().block_on(patient());
     let (source, sink) = io::pipe().unwrap();
