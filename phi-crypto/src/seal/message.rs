@@ -51,11 +51,9 @@ impl<'s> Message<'s> {
 
     /// Seals the plaintext that is framed in `value`.
     pub(super) fn seal_framed(&mut self, plaintext: &[u8], padding: usize, value: &mut [u8]) -> Result<(), SealError> {
-        debug_assert_eq!(
-            value.get(HEADER_LEN..HEADER_LEN + plaintext.len()),
-            Some(plaintext),
-            "the plaintext is framed"
-        );
+        // Not `debug_assert_eq`, whose message would show both.
+        let framed = value.get(HEADER_LEN..HEADER_LEN + plaintext.len());
+        debug_assert!(framed == Some(plaintext), "another plaintext is framed");
         let (epoch, nonce) = self.nonce(plaintext, padding)?;
         epoch.key.seal_framed(nonce, self.aad.written(), padding, value).map_err(SealError::from)
     }
